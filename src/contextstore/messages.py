@@ -1,0 +1,307 @@
+"""Say what a message is: validate, stamp, compare, encode and decode it.
+
+A message is any JSON object. The store adds ``id`` and ``timestamp`` where they are
+missing and changes nothing else. Everything here is a pure function of its arguments:
+no I/O, no clock, no random number; those come in from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
+
+from contextstore.errors import InvalidInputError
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ID_LENGTH",
+    "Message",
+    "canonical",
+    "copy_json",
+    "decode",
+    "encode",
+    "is_pinned",
+    "prepare",
+    "same_as_stored",
+    "stamp",
+    "text_of",
+    "validate_k",
+    "validate_message_id",
+    "validate_session_id",
+]
+
+Message = Dict[str, Any]
+
+MAX_ID_LENGTH = 512
+# orjson writes at most 254 levels, and the standard library's codec recurses.
+MAX_DEPTH = 200
+# 4,300 digits: longer ones CPython refuses to turn into text and back
+# (sys.set_int_max_str_digits). 4300 * log2(10) = 14284.3.
+_MAX_INT_BITS = 14_284
+
+def prepare(context: Any) -> List[Message]:
+    """Return a validated deep copy of a list of messages.
+
+    Every backend takes what this takes and refuses what this refuses, before anything
+    is written: JSON types only, string keys, finite numbers, no lone surrogates, at
+    most MAX_DEPTH levels, ids of 1 to MAX_ID_LENGTH characters, none of them twice.
+
+    Raises:
+        InvalidInputError: with the path of the fault, such as ``context[3].id``.
+    """
+    if not isinstance(context, (list, tuple)):
+        _refuse("context", f"is {_kind(context)}; pass a list of messages")
+    prepared = [
+        _prepare_one(message, f"context[{index}]")
+        for index, message in enumerate(context)
+    ]
+    _refuse_repeated_ids(prepared)
+    return prepared
+
+
+def _prepare_one(message: Any, path: str) -> Message:
+    if not isinstance(message, dict):
+        _refuse(path, f"is {_kind(message)}; a message is a JSON object (dict)")
+    copied: Message = copy_json(message, path)
+    if "id" in copied:
+        validate_message_id(copied["id"], f"{path}.id")
+    return copied
+
+
+def _refuse_repeated_ids(prepared: List[Message]) -> None:
+    first_at: Dict[str, int] = {}
+    for index, message in enumerate(prepared):
+        if "id" in message:
+            first = first_at.setdefault(message["id"], index)
+            if first != index:
+                _refuse(f"context[{index}].id", f"repeats the id of context[{first}]")
+
+
+def copy_json(value: Any, path: str) -> Any:
+    """Return a validated deep copy of a JSON value, made of plain built-in types.
+
+    Args:
+        path: what to call the value in an error.
+
+    Raises:
+        InvalidInputError: with the path of the fault, below ``path``.
+    """
+    if not isinstance(value, (dict, list)):
+        return _copy_scalar(value, path)
+    root = _copy_one_level(value, path)
+    # A stack of our own: no depth of input may exhaust Python's.
+    todo: List[Tuple[Any, str, int]] = [(root, path, 1)]
+    while todo:
+        container, here, depth = todo.pop()
+        for key, item in _entries(container):
+            if isinstance(item, (dict, list)):
+                below = _below(here, key)
+                if depth == MAX_DEPTH:
+                    _refuse(below, f"is nested deeper than {MAX_DEPTH} levels")
+                container[key] = child = _copy_one_level(item, below)
+                todo.append((child, below, depth + 1))
+            elif type(item) is not str or not item.isascii():
+                container[key] = _copy_scalar(item, here, key)
+    return root
+
+
+def _entries(container: Any) -> Iterable[Tuple[Any, Any]]:
+    if isinstance(container, dict):
+        return list(container.items())
+    return enumerate(container)
+
+
+def _copy_one_level(container: Any, path: str) -> Any:
+    if isinstance(container, list):
+        return list(container)
+    return {_copy_key(key, path): item for key, item in container.items()}
+
+
+def _copy_key(key: Any, path: str) -> str:
+    if not isinstance(key, str):
+        _refuse(path, f"has a key that is {_kind(key)}; JSON keys are strings")
+    return _copy_text(key, path)
+
+
+def _copy_scalar(value: Any, path: str, key: Any = None) -> Any:
+    """Return a scalar as its plain built-in type, for an enum or a numpy float too."""
+    if value is None or value is True or value is False:
+        return value
+    if key is not None:
+        path = _below(path, key)
+    if isinstance(value, str):
+        return _copy_text(value, path)
+    if isinstance(value, int):
+        if value.bit_length() > _MAX_INT_BITS:
+            _refuse(path, "is an integer of more than 4,300 digits")
+        return int.__int__(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            _refuse(path, "is not a finite number; JSON has no NaN and no infinity")
+        return float.__float__(value)
+    _refuse(path, f"is {_kind(value)}; only JSON types can be kept")
+
+
+def _copy_text(text: str, path: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            _refuse(path, "holds a lone surrogate, which no encoding can write")
+    return str.__str__(text)
+
+
+def _below(path: str, key: Any) -> str:
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    if key.isidentifier():
+        return f"{path}.{key}"
+    return f"{path}[{key!r}]"
+
+
+def _kind(value: Any) -> str:
+    return f"of type {type(value).__name__}"
+
+
+def _refuse(path: str, fault: str) -> NoReturn:
+    raise InvalidInputError(f"{path} {fault}", path=path)
+
+
+def validate_session_id(session_id: Any) -> str:
+    """Return a session id: 1 to MAX_ID_LENGTH characters, no NUL, no surrogate.
+
+    Raises:
+        InvalidInputError: it is not such a string.
+    """
+    return _validate_id(session_id, "session_id")
+
+
+def validate_message_id(message_id: Any, path: str = "message_id") -> str:
+    """Return a message id: 1 to MAX_ID_LENGTH characters, no NUL, no surrogate.
+
+    Raises:
+        InvalidInputError: it is not such a string.
+    """
+    return _validate_id(message_id, path)
+
+
+def _validate_id(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        _refuse(path, f"is {_kind(value)}; an id is a string")
+    if not 1 <= len(value) <= MAX_ID_LENGTH:
+        _refuse(path, f"has {len(value)} characters; an id has 1 to {MAX_ID_LENGTH}")
+    if "\0" in value:
+        _refuse(path, "holds a NUL character")
+    return _copy_text(value, path)
+
+
+def validate_k(k: Any) -> Optional[int]:
+    """Return how many items to give: a non-negative int, or None for all.
+
+    Raises:
+        InvalidInputError: it is a bool, negative, or no int.
+    """
+    if k is None:
+        return None
+    if not isinstance(k, int) or isinstance(k, bool):
+        _refuse("k", f"is {_kind(k)}; pass a non-negative int, or None for all")
+    if k < 0:
+        _refuse("k", f"is {k}; pass a non-negative int, or None for all")
+    return k
+
+
+def stamp(
+    message: Message, id_factory: Callable[[], str], clock: Callable[[], str]
+) -> Tuple[str, ...]:
+    """Fill in the ``id`` and ``timestamp`` that a prepared message lacks, in place.
+
+    Returns:
+        The names of the fields that were filled in.
+    """
+    filled: List[str] = []
+    if "id" not in message:
+        message["id"] = validate_message_id(id_factory(), "id_factory()")
+        filled.append("id")
+    if "timestamp" not in message:
+        message["timestamp"] = _copy_scalar(clock(), "clock()")
+        filled.append("timestamp")
+    return tuple(filled)
+
+
+def same_as_stored(incoming: Message, stored: Message, filled: Iterable[str]) -> bool:
+    """Tell whether a message that comes in is the stored one.
+
+    Equality is of JSON values and strict about type: True is not 1, and 1 is not 1.0.
+    A field that the store itself filled in may be missing from what comes in.
+
+    Args:
+        filled: the names of the fields that the store filled in.
+    """
+    left_out = {name for name in filled if name not in incoming}
+    if left_out:
+        stored = {key: item for key, item in stored.items() if key not in left_out}
+    if incoming.keys() != stored.keys():
+        return False
+    return canonical(incoming) == canonical(stored)
+
+
+def canonical(value: Any) -> str:
+    """Return JSON text that is the same for equal values, whatever their key order."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def encode(message: Message) -> bytes:
+    """Return a prepared message as compact JSON in UTF-8."""
+    text = json.dumps(
+        message, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+    return text.encode("utf-8")
+
+
+def decode(body: bytes) -> Message:
+    """Return the message that ``encode`` wrote.
+
+    Raises:
+        ValueError: the bytes are not a JSON object.
+    """
+    message = json.loads(body)
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON object")
+    return message
+
+
+def text_of(message: Message) -> str:
+    """Return the text of a message: what is embedded, searched and summarised.
+
+    It is the content where that is text, the text parts joined by newlines where it is
+    a list of parts, and the content as JSON where it is another object. A message
+    without content has the empty text.
+    """
+    content = message.get("content")
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(filter(None, map(_text_of_part, content)))
+    if isinstance(content, dict):
+        return _text_of_part(content) or canonical(content)
+    return canonical(content)
+
+
+def _text_of_part(part: Any) -> str:
+    if isinstance(part, dict):
+        part = part.get("text", part.get("content"))
+    return part if isinstance(part, str) else ""
+
+
+def is_pinned(message: Message) -> bool:
+    """Tell whether a message is always kept: a system or developer one, or marked.
+
+    The mark is ``{"metadata": {"pinned": true}}``.
+    """
+    if message.get("role") in ("system", "developer"):
+        return True
+    metadata = message.get("metadata")
+    return isinstance(metadata, dict) and metadata.get("pinned") is True
