@@ -1,0 +1,180 @@
+"""Make the virtual environments of the project; a second call does nothing.
+
+    python3 scripts/environments.py develop   .venv, and .venv-3.X of the oldest
+    python3 scripts/environments.py test 3.X  .venvs/test-3.X with the built wheel
+
+An environment is made anew when its Python, [project] in pyproject.toml or the
+versions pinned in scripts/constraints/ changed; the wheel, when a file that goes
+into it did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, List
+
+import interpreters
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+_STAMP = "contextstore-stamp"
+_WHEEL_INPUTS = ("src", "pyproject.toml", "README.md", "LICENSE")
+
+
+def develop(interpreter: interpreters.Interpreter, folder: Path) -> Path:
+    """Return the Python of an environment with the sources installed as they are."""
+    stamp = _digest(interpreter)
+    if not _is_stamped(folder, stamp):
+        _create(interpreter, folder)
+        _install(interpreter, folder, "--editable", f"{ROOT}[dev]")
+        _write_stamp(folder, stamp)
+    return _python(folder)
+
+
+def developers() -> List[Path]:
+    """Return the Pythons of ``.venv`` (newest) and ``.venv-3.X`` (oldest)."""
+    newest, oldest = interpreters.find("newest"), interpreters.find("oldest")
+    made = [develop(newest, ROOT / ".venv")]
+    if oldest != newest:
+        made.append(develop(oldest, ROOT / f".venv-{oldest.minor}"))
+    return made
+
+
+def test(interpreter: interpreters.Interpreter) -> Path:
+    """Return the Python of an environment with the built wheel and the test tools."""
+    folder = ROOT / ".venvs" / f"test-{interpreter.minor}"
+    wheel = build_wheel()
+    requirements = _digest(interpreter)
+    if not _is_stamped(folder, requirements):
+        _create(interpreter, folder)
+        _install(interpreter, folder, f"{wheel}[test]")
+        _write_stamp(folder, requirements)
+        _write_stamp(folder, wheel.parent.name, "wheel")
+    if not _is_stamped(folder, wheel.parent.name, "wheel"):
+        _install(interpreter, folder, "--force-reinstall", "--no-deps", str(wheel))
+        _write_stamp(folder, wheel.parent.name, "wheel")
+    return _python(folder)
+
+
+def build_wheel() -> Path:
+    """Build the wheel of the sources as they are now, once, and return it."""
+    folder = CACHE / "wheel" / _digest_of_sources()
+    built = sorted(folder.glob("*.whl"))
+    if built:
+        return built[0]
+    shutil.rmtree(CACHE / "wheel", ignore_errors=True)
+    python = develop(interpreters.find("newest"), ROOT / ".venv")
+    pip = [str(python), "-m", "pip", "wheel", "-qq", "--no-deps"]
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(ROOT)], check=True)
+    return next(folder.glob("*.whl"))
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep two calls from making the same environment at once."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _create(interpreter: interpreters.Interpreter, folder: Path) -> None:
+    print(f"making {folder.relative_to(ROOT)} (Python {interpreter.minor})", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    venv = [str(interpreter.path), "-m", "venv"]
+    if interpreter.has_pip:
+        subprocess.run([*venv, str(folder)], check=True)
+        return
+    subprocess.run([*venv, "--without-pip", str(folder)], check=True)
+    helper = _pip_of_another()
+    subprocess.run(
+        [*helper, "--python", str(_python(folder)), "install", "-qq", "pip"],
+        check=True,
+    )
+
+
+def _pip_of_another() -> List[str]:
+    """Find a pip that can install into a Python that brings none (pip >= 22.3)."""
+    for python in [Path(sys.executable), *(i.path for i in interpreters.find_all())]:
+        command = [str(python), "-m", "pip"]
+        asked = subprocess.run(
+            [*command, "--python", sys.executable, "--version"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        if asked.returncode == 0:
+            return command
+    raise SystemExit(
+        "no Python here brings pip: install the packages python3-venv and python3-pip "
+        "(Debian, Ubuntu), or any Python 3.8 or newer from python.org"
+    )
+
+
+def _install(
+    interpreter: interpreters.Interpreter, folder: Path, *arguments: str
+) -> None:
+    command = [str(_python(folder)), "-m", "pip", "install", "-qq", *arguments]
+    pinned = ROOT / "scripts" / "constraints" / f"{interpreter.minor}.txt"
+    if pinned.exists():
+        command += ["--constraint", str(pinned)]
+    subprocess.run(command, check=True)
+
+
+def _python(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def _is_stamped(folder: Path, digest: str, kind: str = "requirements") -> bool:
+    stamp = folder / f"{_STAMP}-{kind}"
+    return stamp.exists() and stamp.read_text() == digest
+
+
+def _write_stamp(folder: Path, digest: str, kind: str = "requirements") -> None:
+    (folder / f"{_STAMP}-{kind}").write_text(digest)
+
+
+def _digest(interpreter: interpreters.Interpreter) -> str:
+    digest = hashlib.sha256(repr(interpreter).encode())
+    # An environment with links to the sources breaks when the checkout moves.
+    digest.update(str(ROOT).encode())
+    pinned = ROOT / "scripts" / "constraints" / f"{interpreter.minor}.txt"
+    digest.update(pinned.read_bytes() if pinned.exists() else b"")
+    # How the tools are set up changes no environment.
+    project, _, _ = (ROOT / "pyproject.toml").read_text().partition("\n[tool.")
+    digest.update(project.encode())
+    return digest.hexdigest()
+
+
+def _digest_of_sources() -> str:
+    digest = hashlib.sha256()
+    for name in _WHEEL_INPUTS:
+        path = ROOT / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(ROOT)}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def main(arguments: List[str]) -> None:
+    """Make what was asked for and print the Python of each environment."""
+    with one_at_a_time():
+        if arguments[:1] == ["develop"]:
+            pythons = developers()
+        elif arguments[:1] == ["test"]:
+            pythons = [test(interpreters.find((arguments[1:] or ["newest"])[0]))]
+        else:
+            raise SystemExit(__doc__)
+    for python in pythons:
+        print(python.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
