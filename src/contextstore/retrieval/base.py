@@ -1,0 +1,207 @@
+"""Define what a store of vectors is, what it finds, and the plainest way to ask it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Dict,
+    List,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+)
+
+from contextstore import _hop
+from contextstore.errors import InvalidInputError, UnsupportedOperationError
+from contextstore.messages import validate_k, validate_session_id
+from contextstore.retrieval.embedding import EmbedFn, embed
+
+if TYPE_CHECKING:
+    from contextstore.sync import SyncRetrieval
+
+__all__ = [
+    "RetrievalBackend",
+    "RetrievedItem",
+    "VectorItem",
+    "retrieve_relevant",
+    "validate_count",
+    "validate_query",
+]
+
+Self = TypeVar("Self", bound="RetrievalBackend")
+
+VectorItem = Tuple[str, Sequence[float], Optional[Dict[str, Any]]]
+"""A message id, its vector and its metadata, as ``add_many`` takes them."""
+
+
+@dataclass(frozen=True)
+class RetrievedItem:
+    """Be one message that was found.
+
+    Attributes:
+        message_id: the id that the vector was added under.
+        score: what the result is ordered by; larger is more relevant. A store of
+            vectors gives the cosine here.
+        metadata: a copy of what was stored beside the vector; ``{}`` for nothing.
+        cosine: the cosine of query and message, from -1 to 1, where it is known.
+        lexical: the score of the words that they share, where it is known.
+    """
+
+    message_id: str
+    score: float
+    metadata: Dict[str, Any]
+    cosine: Optional[float] = None
+    lexical: Optional[float] = None
+
+
+class RetrievalBackend(ABC):
+    """Be the base of every store of vectors; a subclass writes three methods.
+
+    Attributes:
+        runs_inline: True promises that the methods never suspend where no event loop
+            runs, so that sync callers may run them in their own thread. It is False
+            for every subclass that does not set it itself.
+    """
+
+    runs_inline: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A subclass may await what its base does not: the promise is not inherited.
+        if "runs_inline" not in cls.__dict__:
+            cls.runs_inline = False
+
+    @abstractmethod
+    async def add(
+        self,
+        session_id: str,
+        message_id: str,
+        vector: Sequence[float],
+        metadata: Optional[Dict[str, Any]],
+    ) -> None:
+        """Keep a vector under a message id; the same id again replaces it."""
+
+    @abstractmethod
+    async def search(
+        self, session_id: str, query_vector: Sequence[float], k: int
+    ) -> List[RetrievedItem]:
+        """Return the ``k`` vectors of a session most similar to a query, best first."""
+
+    @abstractmethod
+    async def has_embedding(self, session_id: str, message_id: str) -> bool:
+        """Tell whether the session holds a vector under this message id."""
+
+    async def add_many(self, session_id: str, items: Sequence[VectorItem]) -> None:
+        """Keep several vectors of one session: all of them or, on an error, none.
+
+        Raises:
+            UnsupportedOperationError: this backend only adds one at a time.
+        """
+        self._unsupported("add_many")
+
+    async def delete(self, session_id: str, message_ids: Sequence[str]) -> None:
+        """Remove the vectors of some messages; ids without a vector are passed over.
+
+        Raises:
+            UnsupportedOperationError: this backend cannot remove a vector.
+        """
+        self._unsupported("delete")
+
+    async def delete_session(self, session_id: str) -> None:
+        """Remove all vectors of a session; one that has none is no error.
+
+        Raises:
+            UnsupportedOperationError: this backend cannot remove a session.
+        """
+        self._unsupported("delete_session")
+
+    async def close(self) -> None:
+        """Free what the store holds open."""
+
+    async def __aenter__(self: Self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        await self.close()
+
+    @property
+    def sync(self) -> SyncRetrieval:
+        """Give the sync face of this store: the same methods, without ``await``."""
+        # The sync face stands above this room; imported here, it closes no circle.
+        from contextstore.sync import SyncRetrieval  # noqa: PLC0415
+
+        return SyncRetrieval(self)
+
+    def _unsupported(self, operation: str) -> NoReturn:
+        raise UnsupportedOperationError(
+            f"{type(self).__name__} has no {operation}(); write the method in the "
+            f"backend, or use one that has it"
+        )
+
+
+def validate_count(k: Any) -> int:
+    """Return how many results to give: a non-negative int.
+
+    Raises:
+        InvalidInputError: it is None, a bool, negative, or no int.
+    """
+    count = validate_k(k)
+    if count is None:
+        raise InvalidInputError("k is None; pass a non-negative int", path="k")
+    return count
+
+
+def validate_query(query: Any) -> str:
+    """Return the text to look for.
+
+    Raises:
+        InvalidInputError: it is no string.
+    """
+    if not isinstance(query, str):
+        raise InvalidInputError(
+            f"query is of type {type(query).__name__}; pass the text to look for",
+            path="query",
+        )
+    return query
+
+
+async def retrieve_relevant(
+    session_id: str,
+    query: str,
+    embed_fn: EmbedFn,
+    store: RetrievalBackend,
+    k: int = 5,
+) -> List[RetrievedItem]:
+    """Embed a query and return the messages of a session nearest to it in meaning.
+
+    The score is the cosine, and nothing but the vectors is looked at. The method of
+    the same name on ``SessionStore`` weighs words as well, and finds more.
+
+    Args:
+        query: the text to look for.
+        embed_fn: the function that embedded the stored messages; see ``EmbedFn``.
+        k: how many to return at most; 0 gives ``[]`` and embeds nothing.
+
+    Raises:
+        InvalidInputError: an argument cannot be taken.
+        EmbeddingError: ``embed_fn`` failed or gave no usable vector.
+    """
+    validate_session_id(session_id)
+    validate_query(query)
+    if validate_count(k) == 0:
+        return []
+    (vector,) = await embed(embed_fn, [query])
+    return await _hop.reach(store, store.search(session_id, vector, k))

@@ -1,0 +1,179 @@
+"""Hold the unit vectors of one session as rows, and score them exactly.
+
+Two classes with one interface: with numpy the rows lie in one growable float32 matrix,
+without it in one ``array``. Both give the same bits; see ``vectors``.
+"""
+
+from __future__ import annotations
+
+from array import array
+from operator import mul
+from typing import TYPE_CHECKING, Any, List, Optional, Protocol, Sequence, Tuple
+
+from contextstore import _optional
+
+if TYPE_CHECKING:
+    from contextstore.retrieval.vectors import FloatArray
+
+__all__ = ["NumpyMatrix", "PlainMatrix", "VectorMatrix", "make_matrix"]
+
+ScoredRow = Tuple[int, float]
+
+# Rows are widened to float64 in blocks of this many numbers, 1 MiB, which stay in the
+# cache between the two passes over them.
+_BLOCK_NUMBERS = 131_072
+_FIRST_CAPACITY = 16
+
+
+class VectorMatrix(Protocol):
+    """Say what a matrix of unit vectors can do. Rows are numbered from 0."""
+
+    dimension: int
+
+    def __len__(self) -> int: ...
+
+    def append(self, vectors: FloatArray) -> None:
+        """Add rows at the end."""
+        ...
+
+    def replace(self, row: int, vector: FloatArray) -> None:
+        """Overwrite a row."""
+        ...
+
+    def remove(self, row: int) -> None:
+        """Remove a row; the last one takes its place, so that no gap stays."""
+        ...
+
+    def best(
+        self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
+    ) -> List[ScoredRow]:
+        """Return, in any order, rows with their scores, the k best ones among them.
+
+        Every row that ties with the k-th best is there too. Only ``rows`` are looked
+        at where given.
+        """
+        ...
+
+
+def make_matrix(dimension: int) -> VectorMatrix:
+    """Return an empty matrix: on numpy where it is installed, else without."""
+    numpy = _optional.find("numpy")
+    if numpy is None:
+        return PlainMatrix(dimension)
+    return NumpyMatrix(numpy, dimension)
+
+
+class PlainMatrix:
+    """Be a matrix that needs no package."""
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self._flat = array("f")
+
+    def __len__(self) -> int:
+        return len(self._flat) // self.dimension
+
+    def append(self, vectors: FloatArray) -> None:
+        """Add rows at the end."""
+        self._flat.extend(vectors)
+
+    def replace(self, row: int, vector: FloatArray) -> None:
+        """Overwrite a row."""
+        start = row * self.dimension
+        self._flat[start : start + self.dimension] = vector
+
+    def remove(self, row: int) -> None:
+        """Remove a row; the last one takes its place."""
+        last = self._flat[-self.dimension :]
+        self.replace(row, last)
+        del self._flat[-self.dimension :]
+
+    def best(
+        self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
+    ) -> List[ScoredRow]:
+        """Return the rows with their scores: all that were looked at."""
+        chosen = range(len(self)) if rows is None else rows
+        return [(row, self._score(row, query)) for row in chosen]
+
+    def _score(self, row: int, query: FloatArray) -> float:
+        start = row * self.dimension
+        vector = self._flat[start : start + self.dimension]
+        # Starting from 0.0 keeps a sum of -0.0 from being one.
+        return sum(map(mul, vector, query), 0.0)
+
+
+class NumpyMatrix:
+    """Be a matrix on numpy: contiguous float32 that doubles its room when full."""
+
+    def __init__(self, numpy: Any, dimension: int) -> None:
+        self.dimension = dimension
+        self._numpy = numpy
+        self._data = self._make_room(_FIRST_CAPACITY)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, vectors: FloatArray) -> None:
+        """Add rows at the end."""
+        added = self._numpy.frombuffer(vectors, dtype=self._numpy.float32)
+        added = added.reshape(-1, self.dimension)
+        total = self._count + len(added)
+        if total > len(self._data):
+            self._move_to(max(total, 2 * len(self._data)))
+        self._data[self._count : total] = added
+        self._count = total
+
+    def replace(self, row: int, vector: FloatArray) -> None:
+        """Overwrite a row."""
+        self._data[row] = vector
+
+    def remove(self, row: int) -> None:
+        """Remove a row; the last one takes its place."""
+        self._count -= 1
+        self._data[row] = self._data[self._count]
+        if _FIRST_CAPACITY < 4 * self._count < len(self._data):
+            self._move_to(2 * self._count)
+
+    def _make_room(self, capacity: int) -> Any:
+        return self._numpy.empty((capacity, self.dimension), self._numpy.float32)
+
+    def _move_to(self, capacity: int) -> None:
+        data = self._make_room(capacity)
+        data[: self._count] = self._data[: self._count]
+        self._data = data
+
+    def best(
+        self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
+    ) -> List[ScoredRow]:
+        """Return the k best rows and those that tie with the last of them."""
+        data = self._data[: self._count]
+        if rows is not None:
+            chosen = self._numpy.array(rows, dtype=self._numpy.intp)
+            found = self._best_of(data[chosen], query, k)
+            return [(rows[place], score) for place, score in found]
+        return self._best_of(data, query, k)
+
+    def _best_of(self, data: Any, query: FloatArray, k: int) -> List[ScoredRow]:
+        scores = self._scores(data, query)
+        places = self._reaching_kth(scores, k)
+        return list(zip(places.tolist(), scores[places].tolist()))
+
+    def _reaching_kth(self, scores: Any, k: int) -> Any:
+        numpy = self._numpy
+        if k >= len(scores):
+            return numpy.arange(len(scores))
+        kth = numpy.partition(scores, len(scores) - k)[len(scores) - k]
+        return numpy.flatnonzero(scores >= kth)
+
+    def _scores(self, data: Any, query: FloatArray) -> Any:
+        """Return the exact scores of all rows, widening them block by block."""
+        numpy = self._numpy
+        wide_query = numpy.array(query, dtype=numpy.float64)
+        scores = numpy.empty(len(data), dtype=numpy.float64)
+        step = max(1, _BLOCK_NUMBERS // self.dimension)
+        for start in range(0, len(data), step):
+            block = data[start : start + step].astype(numpy.float64)
+            scores[start : start + step] = block @ wide_query
+        # BLAS may give -0.0, which compares equal but prints otherwise.
+        return scores + 0.0

@@ -1,0 +1,189 @@
+"""Keep vectors in the memory of the process."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any, ClassVar, Dict, List, Optional, Sequence
+
+from contextstore import _hop
+from contextstore.errors import InvalidInputError
+from contextstore.messages import (
+    copy_json,
+    validate_message_id,
+    validate_session_id,
+)
+from contextstore.retrieval.base import (
+    RetrievalBackend,
+    RetrievedItem,
+    VectorItem,
+    validate_count,
+)
+from contextstore.retrieval.session_vectors import SessionVectors
+from contextstore.retrieval.vectors import floats_of, unit_vectors
+
+__all__ = ["InMemoryEmbeddingStore"]
+
+# A scan of so many numbers takes about a millisecond: longer ones leave the event loop
+# to others, shorter ones cost less than the way to a thread and back.
+_INLINE_NUMBERS = 2_000_000
+
+
+class InMemoryEmbeddingStore(RetrievalBackend):
+    """Keep vectors in memory and search them exactly.
+
+    Scores are cosines, the same to the bit with numpy and without, in any order of
+    adding; equal ones are given oldest first. An object may be used from any thread
+    and any event loop.
+    """
+
+    runs_inline: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: Dict[str, SessionVectors] = {}
+        self._dimension: Optional[int] = None
+
+    async def add(
+        self,
+        session_id: str,
+        message_id: str,
+        vector: Sequence[float],
+        metadata: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        """Keep a vector under a message id, which need not be a stored message.
+
+        The same id again replaces vector and metadata and keeps its age.
+
+        Args:
+            vector: numbers, of any length; only their direction counts. All vectors
+                in the store have one dimension, given by the first.
+            metadata: any JSON object; a copy is kept.
+
+        Raises:
+            InvalidInputError: an argument cannot be taken; nothing was kept.
+        """
+        await self.add_many(session_id, [(message_id, vector, metadata)])
+
+    async def add_many(self, session_id: str, items: Sequence[VectorItem]) -> None:
+        """Keep several vectors of one session: all of them or, on an error, none.
+
+        Raises:
+            InvalidInputError: an argument cannot be taken; nothing was kept.
+        """
+        validate_session_id(session_id)
+        if not items:
+            return
+        ids = [validate_message_id(item[0]) for item in items]
+        metadata = [_validated_metadata(item[2]) for item in items]
+        vectors = [floats_of(item[1]) for item in items]
+        dimension = _common_dimension(vectors)
+        units = unit_vectors(vectors)
+        with self._lock:
+            self._check_dimension(dimension, "vector")
+            self._dimension = dimension
+            session = self._sessions.setdefault(session_id, SessionVectors(dimension))
+            for index, message_id in enumerate(ids):
+                unit = units[index * dimension : (index + 1) * dimension]
+                session.put(message_id, unit, metadata[index])
+
+    async def search(
+        self, session_id: str, query_vector: Sequence[float], k: int
+    ) -> List[RetrievedItem]:
+        """Return the ``k`` messages of a session nearest to a query, best first.
+
+        A session that is not there has none.
+
+        Raises:
+            InvalidInputError: an argument cannot be taken, or the query has another
+                dimension than the store.
+        """
+        validate_session_id(session_id)
+        validate_count(k)
+        query = floats_of(query_vector, "query_vector")
+        if self._size(session_id) * len(query) <= _INLINE_NUMBERS:
+            return self._search(session_id, query, k)
+        return await _hop.call(self._search, session_id, query, k)
+
+    async def has_embedding(self, session_id: str, message_id: str) -> bool:
+        """Tell whether the session holds a vector under this message id."""
+        validate_session_id(session_id)
+        validate_message_id(message_id)
+        with self._lock:
+            session = self._sessions.get(session_id)
+            return session is not None and message_id in session
+
+    async def delete(self, session_id: str, message_ids: Sequence[str]) -> None:
+        """Remove the vectors of some messages; ids without a vector are passed over."""
+        validate_session_id(session_id)
+        ids = [validate_message_id(message_id) for message_id in message_ids]
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                return
+            for message_id in ids:
+                session.discard(message_id)
+            if not session:
+                self._drop(session_id)
+
+    async def delete_session(self, session_id: str) -> None:
+        """Remove all vectors of a session; one that has none is no error."""
+        validate_session_id(session_id)
+        with self._lock:
+            self._drop(session_id)
+
+    def _drop(self, session_id: str) -> None:
+        self._sessions.pop(session_id, None)
+        if not self._sessions:
+            # An empty store may be filled again by another model.
+            self._dimension = None
+
+    def _size(self, session_id: str) -> int:
+        with self._lock:
+            return len(self._sessions.get(session_id, ()))
+
+    def _search(
+        self, session_id: str, query: List[float], k: int
+    ) -> List[RetrievedItem]:
+        with self._lock:
+            self._check_dimension(len(query), "query_vector")
+            session = self._sessions.get(session_id)
+            if session is None or k == 0:
+                return []
+            found = session.search(unit_vectors([query]), k)
+        return [replace(item, metadata=_copied(item.metadata)) for item in found]
+
+    def _check_dimension(self, dimension: int, path: str) -> None:
+        if self._dimension is not None and dimension != self._dimension:
+            raise InvalidInputError(
+                f"{path} has {dimension} components, but this store holds vectors of "
+                f"{self._dimension}; one store keeps the vectors of one model",
+                path=path,
+            )
+
+
+def _common_dimension(vectors: List[List[float]]) -> int:
+    dimensions = sorted({len(vector) for vector in vectors})
+    if len(dimensions) > 1:
+        raise InvalidInputError(
+            f"the vectors have {dimensions[0]} and {dimensions[-1]} components; one "
+            f"store keeps the vectors of one model",
+            path="vector",
+        )
+    return dimensions[0]
+
+
+def _validated_metadata(metadata: Any) -> Dict[str, Any]:
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, dict):
+        raise InvalidInputError(
+            f"metadata is of type {type(metadata).__name__}; pass a dict or None",
+            path="metadata",
+        )
+    return _copied(metadata)
+
+
+def _copied(metadata: Any) -> Dict[str, Any]:
+    copied: Dict[str, Any] = copy_json(metadata, "metadata")
+    return copied

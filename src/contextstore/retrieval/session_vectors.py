@@ -1,0 +1,85 @@
+"""Keep the vectors of one session with their ids, metadata and order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+
+from contextstore.retrieval.base import RetrievedItem
+from contextstore.retrieval.matrix import ScoredRow, make_matrix
+
+if TYPE_CHECKING:
+    from contextstore.retrieval.vectors import FloatArray
+
+__all__ = ["SessionVectors"]
+
+Metadata = Dict[str, Any]
+
+
+class SessionVectors:
+    """Be the vectors of one session: a matrix, and what belongs to each of its rows.
+
+    Vectors come in as unit vectors on the grid. Metadata comes in and goes out as the
+    very object that is kept: whoever faces the caller makes the copies.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._matrix = make_matrix(dimension)
+        self._row_of: Dict[str, int] = {}
+        self._ids: List[str] = []
+        self._metadata: List[Metadata] = []
+        # The place of each row in the order of adding, for ties: rows move, it stays.
+        self._places: List[int] = []
+        self._next_place = 0
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, message_id: str) -> bool:
+        return message_id in self._row_of
+
+    def put(self, message_id: str, vector: FloatArray, metadata: Metadata) -> None:
+        """Add a vector, or replace the one of this id, which keeps its place."""
+        row = self._row_of.get(message_id)
+        if row is not None:
+            self._matrix.replace(row, vector)
+            self._metadata[row] = metadata
+            return
+        self._matrix.append(vector)
+        self._row_of[message_id] = len(self._ids)
+        self._ids.append(message_id)
+        self._metadata.append(metadata)
+        self._places.append(self._next_place)
+        self._next_place += 1
+
+    def discard(self, message_id: str) -> bool:
+        """Remove the vector of an id and tell whether there was one."""
+        row = self._row_of.pop(message_id, None)
+        if row is None:
+            return False
+        self._matrix.remove(row)
+        if row < len(self._ids) - 1:
+            self._row_of[self._ids[-1]] = row
+        for column in (self._ids, self._metadata, self._places):
+            _fill_with_last(column, row)
+        return True
+
+    def search(self, query: FloatArray, k: int) -> List[RetrievedItem]:
+        """Return the k nearest, best first and the older first among equals."""
+        found = self._matrix.best(query, k)
+        found.sort(key=self._rank)
+        return [self._item(row, score) for row, score in found[:k]]
+
+    def _rank(self, scored: ScoredRow) -> Tuple[float, int]:
+        row, score = scored
+        return (-score, self._places[row])
+
+    def _item(self, row: int, score: float) -> RetrievedItem:
+        # The grid lets a score pass 1 by less than sqrt(dimension) * 2**-24.
+        cosine = max(-1.0, min(1.0, score))
+        return RetrievedItem(self._ids[row], cosine, self._metadata[row], cosine)
+
+
+def _fill_with_last(column: List[Any], row: int) -> None:
+    last = column.pop()
+    if row < len(column):
+        column[row] = last
