@@ -13,3 +13,18 @@ help: ## list the commands
 
 setup: ## make .venv (newest Python) and .venv-3.X (oldest) for development
 	@$(PYTHON3) scripts/environments.py develop
+
+test: ## run the tests on the built wheel; PYTHON=newest, oldest or 3.X, ARGS for pytest
+	@$(PYTHON3) scripts/run_tests.py $(PYTHON) $(ARGS)
+
+lint: ## check form, rules and types
+	@$(PYTHON3) scripts/check.py
+
+check: lint test ## lint and test: what a change must pass
+
+format: setup ## put the code into its form, and mend what ruff can mend
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format --quiet .
+
+vocab: setup ## fetch tiktoken's vocabularies, as the tests need them
+	@.venv/bin/python scripts/vocabularies.py

@@ -1,0 +1,129 @@
+"""What the package exports is what it says, and each name says what it is."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import Iterator, List, Tuple
+
+import pytest
+
+import contextstore
+
+# Each of these modules is public: what its __all__ names may be relied upon.
+PUBLIC_MODULES = [
+    "contextstore",
+    *(
+        name
+        for _, name, _ in pkgutil.iter_modules(
+            contextstore.__path__, prefix="contextstore."
+        )
+        if not name.rpartition(".")[2].startswith("_")
+    ),
+]
+
+
+def exported(module_name: str) -> List[str]:
+    return list(getattr(importlib.import_module(module_name), "__all__", []))
+
+
+def public_members(cls: type) -> Iterator[Tuple[str, object]]:
+    """Yield what a class itself defines under a public name and can carry a text."""
+    for name, member in vars(cls).items():
+        if isinstance(member, (staticmethod, classmethod)):
+            member = member.__func__
+        if not name.startswith("_") and (
+            inspect.isfunction(member) or isinstance(member, property)
+        ):
+            yield name, member
+
+
+def undocumented(name: str, value: object) -> List[str]:
+    """Return the public names at and below a value that have no docstring."""
+    missing: List[str] = []
+    if inspect.isclass(value) or inspect.isfunction(value):
+        if not own_docstring(value):
+            missing.append(name)
+    if inspect.isclass(value):
+        for member_name, member in public_members(value):
+            described = [member, *inherited(value, member_name)]
+            if not any(getattr(m, "__doc__", None) for m in described):
+                missing.append(f"{name}.{member_name}")
+    return missing
+
+
+def inherited(cls: type, name: str) -> List[object]:
+    """Return what the base classes define under a name."""
+    return [vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)]
+
+
+def own_docstring(value: object) -> str:
+    """Return a docstring that somebody wrote, not what dataclass or NamedTuple made."""
+    text = getattr(value, "__doc__", None) or ""
+    name = getattr(value, "__name__", "")
+    return "" if text.startswith(f"{name}(") else text
+
+
+def test_the_package_lists_its_names() -> None:
+    assert exported("contextstore"), "contextstore has no __all__"
+
+
+@pytest.mark.parametrize("module_name", PUBLIC_MODULES)
+def test_each_name_listed_is_there(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    absent = [name for name in exported(module_name) if not hasattr(module, name)]
+    assert absent == []
+
+
+@pytest.mark.parametrize("module_name", PUBLIC_MODULES)
+def test_each_name_is_listed_once(module_name: str) -> None:
+    names = exported(module_name)
+    assert len(names) == len(set(names))
+
+
+def test_nothing_is_exported_without_being_listed() -> None:
+    """A public name of the package is in __all__, or is a module of the package."""
+    unlisted = [
+        name
+        for name, value in vars(contextstore).items()
+        if not name.startswith("_")
+        and name not in exported("contextstore")
+        and not inspect.ismodule(value)
+        and name != "annotations"
+    ]
+    assert unlisted == []
+
+
+@pytest.mark.parametrize("module_name", PUBLIC_MODULES)
+def test_no_private_name_is_listed(module_name: str) -> None:
+    private = [
+        name
+        for name in exported(module_name)
+        if name.startswith("_") and name != "__version__"
+    ]
+    assert private == []
+
+
+@pytest.mark.parametrize("module_name", PUBLIC_MODULES)
+def test_each_name_is_documented(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    missing = [
+        gap
+        for name in exported(module_name)
+        for gap in undocumented(name, getattr(module, name))
+    ]
+    assert missing == []
+
+
+def test_an_undocumented_name_is_found() -> None:
+    class Documented:
+        """Is documented."""
+
+        def method(self) -> None: ...
+
+        @property
+        def value(self) -> int:
+            return 1
+
+    assert undocumented("D", Documented) == ["D.method", "D.value"]
