@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Iterator, List
+from typing import Generator, List
 
 import interpreters
 
@@ -76,7 +76,7 @@ def build_wheel() -> Path:
 
 
 @contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> Generator[None, None, None]:
     """Keep two calls from making the same environment at once."""
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "lock").open("w") as lock:

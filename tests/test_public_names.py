@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -42,20 +42,21 @@ def public_members(cls: type) -> Iterator[Tuple[str, object]]:
 def undocumented(name: str, value: object) -> List[str]:
     """Return the public names at and below a value that have no docstring."""
     missing: List[str] = []
-    if inspect.isclass(value) or inspect.isfunction(value):
-        if not own_docstring(value):
-            missing.append(name)
+    described = inspect.isclass(value) or inspect.isfunction(value)
+    if described and not own_docstring(value):
+        missing.append(name)
     if inspect.isclass(value):
         for member_name, member in public_members(value):
-            described = [member, *inherited(value, member_name)]
-            if not any(getattr(m, "__doc__", None) for m in described):
+            texts = [member.__doc__, *inherited_docstrings(value, member_name)]
+            if not any(texts):
                 missing.append(f"{name}.{member_name}")
     return missing
 
 
-def inherited(cls: type, name: str) -> List[object]:
-    """Return what the base classes define under a name."""
-    return [vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)]
+def inherited_docstrings(cls: type, name: str) -> List[Optional[str]]:
+    """Return the texts that the base classes have for a name."""
+    bases = cls.__mro__[1:]
+    return [vars(base)[name].__doc__ for base in bases if name in vars(base)]
 
 
 def own_docstring(value: object) -> str:
