@@ -2,4 +2,72 @@
 
 from __future__ import annotations
 
+from contextstore.backends.base import MemoryBackend, WriteResult
+from contextstore.backends.memory import InMemoryMemory
+from contextstore.backends.sqlite import SQLiteMemory
+from contextstore.errors import (
+    AsyncContextError,
+    BusyError,
+    ClosedError,
+    ConfigurationError,
+    ConflictError,
+    ContextOverflowError,
+    ContextStoreError,
+    CorruptDataError,
+    EmbeddingError,
+    InteractionNotFoundError,
+    InvalidInputError,
+    MissingDependencyError,
+    NotFoundError,
+    SchemaVersionError,
+    SessionNotFoundError,
+    StorageError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+from contextstore.retrieval.base import (
+    RetrievalBackend,
+    RetrievedItem,
+    retrieve_relevant,
+)
+from contextstore.retrieval.embedding import EmbedFn
+from contextstore.retrieval.memory import InMemoryEmbeddingStore
+from contextstore.store import SessionStore, SessionStoreConfig
+from contextstore.sync import SyncMemory, SyncRetrieval, SyncSessionStore
+
 __version__ = "2.0.0a1"
+
+__all__ = [
+    "AsyncContextError",
+    "BusyError",
+    "ClosedError",
+    "ConfigurationError",
+    "ConflictError",
+    "ContextOverflowError",
+    "ContextStoreError",
+    "CorruptDataError",
+    "EmbedFn",
+    "EmbeddingError",
+    "InMemoryEmbeddingStore",
+    "InMemoryMemory",
+    "InteractionNotFoundError",
+    "InvalidInputError",
+    "MemoryBackend",
+    "MissingDependencyError",
+    "NotFoundError",
+    "RetrievalBackend",
+    "RetrievedItem",
+    "SQLiteMemory",
+    "SchemaVersionError",
+    "SessionNotFoundError",
+    "SessionStore",
+    "SessionStoreConfig",
+    "StorageError",
+    "SyncMemory",
+    "SyncRetrieval",
+    "SyncSessionStore",
+    "UnavailableError",
+    "UnsupportedOperationError",
+    "WriteResult",
+    "retrieve_relevant",
+]

@@ -63,8 +63,8 @@ def drive(awaitable: Awaitable[T], *, inline: bool = True) -> T:
     if running_loop() is not None:
         name = _abandon(awaitable)
         raise AsyncContextError(
-            f"the sync face was called where an event loop is running; write "
-            f"`await ...{name}(...)` on the object itself instead of `.sync.{name}(...)`"
+            f"the sync face was called where an event loop is running: write "
+            f"`await ...{name}(...)`, without `.sync`, on the object itself"
         )
     if not inline:
         return portal.run(awaitable)
@@ -177,7 +177,8 @@ class Ticket:
             except BaseException:
                 return
 
-    def _resolve(self) -> None:
+    def resolve(self) -> None:
+        """Hand the result to the caller; runs in the caller's loop."""
         self._delivered = True
         if self._future.done():
             return
@@ -196,7 +197,7 @@ def perform(ticket: Ticket) -> None:
 
 
 def deliver(tickets: Iterable[Ticket]) -> None:
-    """Wake the callers of finished tickets: once for each loop, skipping closed ones."""
+    """Wake the callers of finished tickets, once for each loop that is open."""
     by_loop: Dict[asyncio.AbstractEventLoop, List[Ticket]] = {}
     for ticket in tickets:
         by_loop.setdefault(ticket.loop, []).append(ticket)
@@ -210,7 +211,7 @@ def deliver(tickets: Iterable[Ticket]) -> None:
 
 def _resolve_all(tickets: List[Ticket]) -> None:
     for ticket in tickets:
-        ticket._resolve()
+        ticket.resolve()
 
 
 def _complete(ticket: Ticket) -> None:

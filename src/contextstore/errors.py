@@ -69,6 +69,14 @@ class NotFoundError(ContextStoreError, ValueError):
 class SessionNotFoundError(NotFoundError):
     """Say that there is no such session."""
 
+    @classmethod
+    def of(cls, session_id: str) -> SessionNotFoundError:
+        """Return the error for a session that is not in the store."""
+        return cls(
+            f"there is no session {session_id!r}; save_context creates one",
+            session_id=session_id,
+        )
+
 
 class InteractionNotFoundError(NotFoundError):
     """Say that the session has no such message.
@@ -86,6 +94,15 @@ class InteractionNotFoundError(NotFoundError):
     ) -> None:
         super().__init__(message, session_id=session_id)
         self.interaction_id = interaction_id
+
+    @classmethod
+    def of(cls, session_id: str, interaction_id: str) -> InteractionNotFoundError:
+        """Return the error for a message that is not in its session."""
+        return cls(
+            f"session {session_id!r} has no message with the id {interaction_id!r}",
+            session_id=session_id,
+            interaction_id=interaction_id,
+        )
 
 
 class InvalidInputError(ContextStoreError, ValueError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from contextstore.errors import InvalidInputError
 
@@ -29,6 +29,7 @@ __all__ = [
     "validate_k",
     "validate_message_id",
     "validate_session_id",
+    "validate_text",
 ]
 
 Message = Dict[str, Any]
@@ -39,6 +40,7 @@ MAX_DEPTH = 200
 # 4,300 digits: longer ones CPython refuses to turn into text and back
 # (sys.set_int_max_str_digits). 4300 * log2(10) = 14284.3.
 _MAX_INT_BITS = 14_284
+
 
 def prepare(context: Any) -> List[Message]:
     """Return a validated deep copy of a list of messages.
@@ -51,7 +53,7 @@ def prepare(context: Any) -> List[Message]:
         InvalidInputError: with the path of the fault, such as ``context[3].id``.
     """
     if not isinstance(context, (list, tuple)):
-        _refuse("context", f"is {_kind(context)}; pass a list of messages")
+        raise _refusal("context", f"is {_kind(context)}; pass a list of messages")
     prepared = [
         _prepare_one(message, f"context[{index}]")
         for index, message in enumerate(context)
@@ -62,7 +64,7 @@ def prepare(context: Any) -> List[Message]:
 
 def _prepare_one(message: Any, path: str) -> Message:
     if not isinstance(message, dict):
-        _refuse(path, f"is {_kind(message)}; a message is a JSON object (dict)")
+        raise _refusal(path, f"is {_kind(message)}; a message is a JSON object (dict)")
     copied: Message = copy_json(message, path)
     if "id" in copied:
         validate_message_id(copied["id"], f"{path}.id")
@@ -75,7 +77,9 @@ def _refuse_repeated_ids(prepared: List[Message]) -> None:
         if "id" in message:
             first = first_at.setdefault(message["id"], index)
             if first != index:
-                _refuse(f"context[{index}].id", f"repeats the id of context[{first}]")
+                raise _refusal(
+                    f"context[{index}].id", f"repeats the id of context[{first}]"
+                )
 
 
 def copy_json(value: Any, path: str) -> Any:
@@ -98,7 +102,7 @@ def copy_json(value: Any, path: str) -> Any:
             if isinstance(item, (dict, list)):
                 below = _below(here, key)
                 if depth == MAX_DEPTH:
-                    _refuse(below, f"is nested deeper than {MAX_DEPTH} levels")
+                    raise _refusal(below, f"is nested deeper than {MAX_DEPTH} levels")
                 container[key] = child = _copy_one_level(item, below)
                 todo.append((child, below, depth + 1))
             elif type(item) is not str or not item.isascii():
@@ -120,7 +124,7 @@ def _copy_one_level(container: Any, path: str) -> Any:
 
 def _copy_key(key: Any, path: str) -> str:
     if not isinstance(key, str):
-        _refuse(path, f"has a key that is {_kind(key)}; JSON keys are strings")
+        raise _refusal(path, f"has a key that is {_kind(key)}; JSON keys are strings")
     return _copy_text(key, path)
 
 
@@ -134,21 +138,24 @@ def _copy_scalar(value: Any, path: str, key: Any = None) -> Any:
         return _copy_text(value, path)
     if isinstance(value, int):
         if value.bit_length() > _MAX_INT_BITS:
-            _refuse(path, "is an integer of more than 4,300 digits")
+            raise _refusal(path, "is an integer of more than 4,300 digits")
         return int.__int__(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            _refuse(path, "is not a finite number; JSON has no NaN and no infinity")
+            raise _refusal(
+                path, "is not a finite number; JSON has no NaN and no infinity"
+            )
         return float.__float__(value)
-    _refuse(path, f"is {_kind(value)}; only JSON types can be kept")
+    raise _refusal(path, f"is {_kind(value)}; only JSON types can be kept")
 
 
 def _copy_text(text: str, path: str) -> str:
     if not text.isascii():
         try:
             text.encode("utf-8")
-        except UnicodeEncodeError:
-            _refuse(path, "holds a lone surrogate, which no encoding can write")
+        except UnicodeEncodeError as error:
+            # Not chained: the cause would carry the text.
+            raise _refusal(path, f"holds a lone surrogate at {error.start}") from None
     return str.__str__(text)
 
 
@@ -164,8 +171,8 @@ def _kind(value: Any) -> str:
     return f"of type {type(value).__name__}"
 
 
-def _refuse(path: str, fault: str) -> NoReturn:
-    raise InvalidInputError(f"{path} {fault}", path=path)
+def _refusal(path: str, fault: str) -> InvalidInputError:
+    return InvalidInputError(f"{path} {fault}", path=path)
 
 
 def validate_session_id(session_id: Any) -> str:
@@ -188,12 +195,25 @@ def validate_message_id(message_id: Any, path: str = "message_id") -> str:
 
 def _validate_id(value: Any, path: str) -> str:
     if not isinstance(value, str):
-        _refuse(path, f"is {_kind(value)}; an id is a string")
+        raise _refusal(path, f"is {_kind(value)}; an id is a string")
     if not 1 <= len(value) <= MAX_ID_LENGTH:
-        _refuse(path, f"has {len(value)} characters; an id has 1 to {MAX_ID_LENGTH}")
+        raise _refusal(
+            path, f"has {len(value)} characters; an id has 1 to {MAX_ID_LENGTH}"
+        )
     if "\0" in value:
-        _refuse(path, "holds a NUL character")
+        raise _refusal(path, "holds a NUL character")
     return _copy_text(value, path)
+
+
+def validate_text(text: Any, path: str) -> str:
+    """Return a text that can be encoded.
+
+    Raises:
+        InvalidInputError: it is no string, or holds a lone surrogate.
+    """
+    if not isinstance(text, str):
+        raise _refusal(path, f"is {_kind(text)}; pass a text")
+    return _copy_text(text, path)
 
 
 def validate_k(k: Any) -> Optional[int]:
@@ -205,9 +225,9 @@ def validate_k(k: Any) -> Optional[int]:
     if k is None:
         return None
     if not isinstance(k, int) or isinstance(k, bool):
-        _refuse("k", f"is {_kind(k)}; pass a non-negative int, or None for all")
+        raise _refusal("k", f"is {_kind(k)}; pass a non-negative int, or None for all")
     if k < 0:
-        _refuse("k", f"is {k}; pass a non-negative int, or None for all")
+        raise _refusal("k", f"is {k}; pass a non-negative int, or None for all")
     return k
 
 

@@ -1,0 +1,90 @@
+"""Run work beside the caller, and keep what went wrong until somebody asks.
+
+A piece of work runs in the loop of the caller, or on the portal where no loop runs.
+Nothing here belongs to one loop: work that was started in one can be waited for in
+another, or from sync code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from typing import Any, Coroutine, Dict, List, Union
+
+from contextstore import _hop
+from contextstore.errors import EmbeddingError
+
+Handle = Union["asyncio.Task[None]", "concurrent.futures.Future[None]"]
+"""What stands for the work: a task where a loop runs, else a future of a thread."""
+
+
+class BackgroundWork:
+    """Start work, wait for all of it, and hand out the failures once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended: Dict[Handle, concurrent.futures.Future[None]] = {}
+        self._failures: List[BaseException] = []
+
+    def start(self, work: Coroutine[Any, Any, None]) -> Handle:
+        """Start a coroutine and return what stands for it."""
+        loop = _hop.running_loop()
+        handle: Handle
+        if loop is not None:
+            handle = loop.create_task(work)
+        else:
+            handle = _hop.portal.submit(work)
+        with self._lock:
+            # Held here, a task is not collected before it ends.
+            self._ended[handle] = concurrent.futures.Future()
+        handle.add_done_callback(self._on_end)
+        return handle
+
+    def report(self, failure: BaseException) -> None:
+        """Keep a failure for the next ``wait``."""
+        with self._lock:
+            self._failures.append(failure)
+
+    async def wait(self) -> List[BaseException]:
+        """Wait for everything that was started, and return the failures since then."""
+        with self._lock:
+            running = dict(self._ended)
+        for handle, ended in running.items():
+            if _is_stranded(handle):
+                self._on_end(handle)
+            await _wait_for(ended)
+        with self._lock:
+            failures, self._failures = self._failures, []
+        return failures
+
+    def _on_end(self, handle: Any) -> None:
+        with self._lock:
+            ended = self._ended.pop(handle, None)
+            if ended is None:
+                return
+            failure = _failure_of(handle)
+            if failure is not None:
+                self._failures.append(failure)
+        ended.set_result(None)
+
+
+def _is_stranded(handle: Handle) -> bool:
+    """Tell whether the loop of a task stopped before the task ended."""
+    if isinstance(handle, concurrent.futures.Future) or handle.done():
+        return False
+    return not handle.get_loop().is_running()
+
+
+def _failure_of(handle: Handle) -> Any:
+    if handle.cancelled() or not handle.done():
+        return EmbeddingError("the event loop ended before its embeddings were done")
+    return handle.exception()
+
+
+async def _wait_for(ended: concurrent.futures.Future[None]) -> None:
+    if _hop.running_loop() is None:
+        ended.result()
+    else:
+        # A caller that is cancelled must not cancel what all callers wait for.
+        await asyncio.shield(asyncio.wrap_future(ended))

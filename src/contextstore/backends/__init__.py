@@ -1,0 +1,1 @@
+"""Keep messages: one room a backend, one base class above them."""

@@ -1,0 +1,134 @@
+"""Open SQLite connections: where the file is, with which settings, made how."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Optional
+
+from contextstore.backends.sqlite.failures import damaged, mapped
+from contextstore.backends.sqlite.schema import is_current, migrate
+from contextstore.errors import BusyError, UnavailableError
+
+MEMORY = ":memory:"
+# How long a call waits for another program that holds the file, in seconds.
+BUSY_SECONDS = 30.0
+
+_HEADER = b"SQLite format 3\x00"
+_STATEMENTS_CACHED = 256
+
+
+def open_writer(location: str) -> sqlite3.Connection:
+    """Open the connection that writes, and bring the file up to date.
+
+    A file that is damaged, or that another program or a newer version made, is not
+    written to.
+    """
+    if location != MEMORY:
+        _make_private_file(location)
+        _check_header(location)
+    connection = _connect(location)
+    try:
+        with mapped(location):
+            _prepare(connection, location)
+            connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(location: str) -> sqlite3.Connection:
+    """Open a connection that only reads."""
+    connection = _connect(location)
+    with mapped(location):
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _connect(location: str) -> sqlite3.Connection:
+    try:
+        # Locks of our own see to it that one thread at a time uses a connection.
+        return sqlite3.connect(
+            location,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS_CACHED,
+        )
+    except sqlite3.Error as error:
+        raise UnavailableError(
+            f"{location} cannot be opened ({error})", location=location
+        ) from error
+
+
+def _make_private_file(location: str) -> None:
+    """Make the file readable by its owner alone, before SQLite would make it."""
+    try:
+        os.close(os.open(location, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise UnavailableError(
+            f"{location} cannot be made ({os.strerror(error.errno or errno.EIO)}); "
+            f"its directory has to exist and be writable",
+            location=location,
+        ) from error
+
+
+def _check_header(location: str) -> None:
+    """Refuse what is no SQLite file before SQLite puts other files beside it."""
+    try:
+        with Path(location).open("rb") as file:
+            start = file.read(len(_HEADER))
+    except OSError as error:
+        raise UnavailableError(
+            f"{location} cannot be read ({error.strerror})", location=location
+        ) from error
+    if start and start != _HEADER:
+        raise damaged(location, "this is not a SQLite file")
+
+
+def _prepare(connection: sqlite3.Connection, location: str) -> None:
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    if is_current(connection, location):
+        return
+    _switch_to_wal(connection, location)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have been faster.
+        if not is_current(connection, location):
+            migrate(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _switch_to_wal(connection: sqlite3.Connection, location: str) -> None:
+    """Make the file keep a write-ahead log; the mode then stays in the file.
+
+    SQLite does not wait for a lock here as it does elsewhere (its busy handler is not
+    called for a change of the journal mode), so waiting is up to us.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        error: Optional[sqlite3.OperationalError] = None
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as locked:
+            if "locked" not in str(locked):
+                raise
+            error = locked
+        if time.monotonic() > deadline:
+            raise BusyError(
+                f"{location} stayed locked by another program while it was made",
+                location=location,
+            ) from error
+        time.sleep(0.01)

@@ -1,0 +1,81 @@
+"""Turn what the sqlite3 module raises into the errors of this library."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import Generator, Optional
+
+from contextstore.errors import (
+    BusyError,
+    ClosedError,
+    CorruptDataError,
+    StorageError,
+    UnavailableError,
+)
+
+# The texts are SQLite's own (sqlite3_errstr) and those of CPython's module; the numeric
+# codes reach Python only from 3.11 on.
+_DAMAGED = (
+    "malformed",
+    "not a database",
+    "no such table",
+    "no such column",
+    "already exists",
+    "could not decode to utf-8",
+    "unsupported file format",
+)
+_BUSY = ("locked", "busy")
+_CLOSED = ("closed database",)
+
+
+@contextmanager
+def mapped(location: str) -> Generator[None, None, None]:
+    """Raise the library's error for an error of sqlite3, with the cause kept."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise translated(error, location) from error
+
+
+def translated(error: Exception, location: str) -> StorageError:
+    """Return the library's error for an error of sqlite3."""
+    text = str(error).lower()
+    if isinstance(error, UnicodeDecodeError) or _holds(text, _DAMAGED):
+        return damaged(location, str(error))
+    if _holds(text, _BUSY):
+        return BusyError(
+            f"{location} stayed locked by another program; try again", location=location
+        )
+    if _holds(text, _CLOSED):
+        return ClosedError(f"{location} was closed", location=location)
+    return UnavailableError(
+        f"{location} cannot be read or written ({error}); nothing was stored",
+        location=location,
+    )
+
+
+def _holds(text: str, parts: tuple[str, ...]) -> bool:
+    return any(part in text for part in parts)
+
+
+def damaged(
+    location: str,
+    fault: str,
+    *,
+    session_id: Optional[str] = None,
+    position: Optional[int] = None,
+) -> CorruptDataError:
+    """Return the error for damage, naming file, session and position."""
+    where = location
+    if session_id is not None:
+        where += f", session {session_id!r}"
+    if position is not None:
+        where += f", position {position}"
+    return CorruptDataError(
+        f"{where}: {fault}; nothing was written: restore the file from a backup, or "
+        f"delete the session",
+        location=location,
+        session_id=session_id,
+        position=position,
+    )

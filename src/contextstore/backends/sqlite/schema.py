@@ -1,0 +1,88 @@
+"""Define the tables, create them, and bring files of older versions up to date.
+
+A migration is a plain function that takes a connection inside a transaction and raises
+the file by one version. Migrations are only ever added.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Callable, Tuple
+
+from contextstore.backends.sqlite.legacy import has_legacy_table, import_legacy
+from contextstore.errors import SchemaVersionError
+
+# "CtxS" in ASCII marks the file as ours (https://sqlite.org/pragma.html).
+APPLICATION_ID = 0x43747853
+
+_TABLES = """
+CREATE TABLE context_sessions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    session_id TEXT NOT NULL UNIQUE,
+    -- Position of the last message that was pruned from the front; 0 if none was.
+    pruned INTEGER NOT NULL DEFAULT 0,
+    -- Changes other than plain appends; with the last position, the version.
+    changes INTEGER NOT NULL
+);
+CREATE TABLE context_messages (
+    row INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    -- What the store filled in: 1 the id, 2 the timestamp.
+    filled INTEGER NOT NULL,
+    pinned INTEGER NOT NULL,
+    -- When the store wrote it, in milliseconds since 1970 UTC.
+    written INTEGER NOT NULL,
+    -- CRC-32 of session id, position and body.
+    checksum INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE UNIQUE INDEX context_messages_position ON context_messages (session, position);
+CREATE UNIQUE INDEX context_messages_id ON context_messages (session, message_id);
+"""
+
+
+def m001_rows(connection: sqlite3.Connection) -> None:
+    """Create the tables, and bring over what contextstore 1.0.1 left in the file."""
+    for statement in _TABLES.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
+    if has_legacy_table(connection):
+        import_legacy(connection)
+
+
+MIGRATIONS: Tuple[Callable[[sqlite3.Connection], None], ...] = (m001_rows,)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def is_current(connection: sqlite3.Connection, location: str) -> bool:
+    """Tell whether the file has the newest tables; write nothing.
+
+    Raises:
+        SchemaVersionError: a newer version of the library, or another program, made it.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application not in (0, APPLICATION_ID) or (application == 0 and version != 0):
+        raise SchemaVersionError(
+            f"{location} is a database of another program; give ContextStore a file of "
+            f"its own",
+            location=location,
+        )
+    if version > SCHEMA_VERSION:
+        raise SchemaVersionError(
+            f"{location} has schema {version}, and this version of the library knows "
+            f"schemas up to {SCHEMA_VERSION}: upgrade contextstore",
+            location=location,
+        )
+    return bool(version == SCHEMA_VERSION)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file up to date; runs inside one transaction."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for migration in MIGRATIONS[version:]:
+        migration(connection)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -1,0 +1,92 @@
+"""Share one engine among all objects of a process that use one file."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Dict, Optional
+
+from contextstore.backends.sqlite.connections import MEMORY
+from contextstore.backends.sqlite.engine import Engine
+from contextstore.errors import ClosedError
+
+
+class Lease:
+    """Be one object's share in the engine of a file; the last to leave closes it.
+
+    Nothing is opened before the first use, so that an object made at module level can
+    be used from any thread, loop and forked process.
+
+    Args:
+        location: the absolute path, or ``:memory:`` for an engine of its own.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self._engine: Optional[Engine] = None
+        self._released = False
+
+    @property
+    def engine(self) -> Engine:
+        """Give the engine, which is found or made at the first use.
+
+        Raises:
+            ClosedError: the lease was released.
+        """
+        if self._engine is None:
+            with _registry_lock:
+                if self._released:
+                    raise ClosedError(
+                        f"this object on {self.location} was closed; make a new one",
+                        location=self.location,
+                    )
+                if self._engine is None:
+                    self._engine = _join(self.location)
+        return self._engine
+
+    def release(self) -> None:
+        """Leave the engine, and close it if nobody else is left."""
+        with _registry_lock:
+            self._released = True
+            engine, self._engine = self._engine, None
+            if engine is None or not _leave(engine):
+                return
+        engine.close()
+
+
+_engines: Dict[str, Engine] = {}
+_users: Dict[Engine, int] = {}
+# Re-entrant: the garbage collector may drop, and so release, an object at any point.
+_registry_lock = threading.RLock()
+
+
+def _join(location: str) -> Engine:
+    key = location if location == MEMORY else os.path.realpath(location)
+    engine = None if key == MEMORY else _engines.get(key)
+    if engine is None:
+        engine = Engine(key)
+        if key != MEMORY:
+            _engines[key] = engine
+    _users[engine] = _users.get(engine, 0) + 1
+    return engine
+
+
+def _leave(engine: Engine) -> bool:
+    """Count one user less, and tell whether it was the last."""
+    _users[engine] -= 1
+    if _users[engine]:
+        return False
+    del _users[engine]
+    _engines.pop(engine.location, None)
+    return True
+
+
+def _forget_parent() -> None:
+    global _registry_lock
+    _registry_lock = threading.RLock()
+    for engine in _users:
+        engine.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)

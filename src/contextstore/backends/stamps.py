@@ -1,0 +1,47 @@
+"""Make the ids and timestamps that the stores fill in where a message has none."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from datetime import datetime, timezone
+from typing import Callable, NamedTuple, Optional
+
+IdFactory = Callable[[], str]
+Clock = Callable[[], str]
+
+
+class Stamps(NamedTuple):
+    """Hold the two sources of what a store fills in.
+
+    Attributes:
+        id_factory: gives a message id; by default a time-ordered UUID.
+        clock: gives a timestamp; by default UTC in ISO 8601.
+    """
+
+    id_factory: IdFactory
+    clock: Clock
+
+    @classmethod
+    def of(cls, id_factory: Optional[IdFactory], clock: Optional[Clock]) -> Stamps:
+        """Return the given sources, and the defaults where None was given."""
+        return cls(id_factory or time_ordered_id, clock or utc_timestamp)
+
+
+def time_ordered_id() -> str:
+    """Return a UUID of version 7 (RFC 9562): later ids sort after earlier ones.
+
+    The 48 bits of milliseconds are followed by 12 bits of the fraction of the
+    millisecond (RFC 9562, 6.2, method 3) and 62 random bits.
+    """
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    fraction = (rest << 12) // 1_000_000
+    random = int.from_bytes(os.urandom(8), "big") >> 2
+    value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random
+    return str(uuid.UUID(int=value))
+
+
+def utc_timestamp() -> str:
+    """Return the time now in UTC as ISO 8601 with microseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds")

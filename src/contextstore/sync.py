@@ -1,0 +1,257 @@
+"""Give the sync face of memories and stores: the same methods, without await.
+
+One line a method and no logic: the async methods are the only implementation, and
+``_hop.drive`` runs them to their end in the caller's thread. Every method raises
+AsyncContextError where an event loop is running.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Awaitable, Dict, List, Optional, Sequence, Type, TypeVar
+
+from contextstore._background import Handle
+from contextstore._hop import drive
+from contextstore.backends.base import MemoryBackend, WriteResult
+from contextstore.retrieval.base import RetrievalBackend, RetrievedItem, VectorItem
+from contextstore.store import SessionStore, SessionStoreConfig
+from contextstore.writes import with_options
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="_Face")
+
+
+class _Face:
+    """Be usable in a ``with`` block."""
+
+    def close(self) -> None:
+        """Free what the object holds."""
+        raise NotImplementedError
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+
+class SyncMemory(_Face):
+    """Call a memory backend, ours or your own, from sync code.
+
+    Args:
+        backend: the backend; ``backend.sync`` gives the same face.
+    """
+
+    def __init__(self, backend: MemoryBackend) -> None:
+        self.backend = backend
+
+    def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Dict[str, Any]]:
+        """Return the messages of a session; see MemoryBackend.load_context."""
+        return self._drive(self.backend.load_context(session_id, k))
+
+    def save_context(
+        self,
+        session_id: str,
+        context: List[Dict[str, Any]],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> Optional[WriteResult]:
+        """Make these the messages of a session; see MemoryBackend.save_context."""
+        save = with_options(
+            self.backend.save_context, expected_version=expected_version
+        )
+        return self._drive(save(session_id, context))
+
+    def append_context(
+        self,
+        session_id: str,
+        context: List[Dict[str, Any]],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> Optional[WriteResult]:
+        """Add messages at the end of a session; see MemoryBackend.append_context."""
+        append = with_options(
+            self.backend.append_context,
+            create=create,
+            expected_version=expected_version,
+        )
+        return self._drive(append(session_id, context))
+
+    def delete_session(self, session_id: str) -> None:
+        """Delete a session; see MemoryBackend.delete_session."""
+        self._drive(self.backend.delete_session(session_id))
+
+    def delete_interaction(
+        self, session_id: str, interaction_id: str
+    ) -> Optional[WriteResult]:
+        """Delete a message and all after it; see MemoryBackend.delete_interaction."""
+        return self._drive(self.backend.delete_interaction(session_id, interaction_id))
+
+    def close(self) -> None:
+        """Free what the backend holds."""
+        self._drive(self.backend.close())
+
+    def _drive(self, awaitable: Awaitable[T]) -> T:
+        return drive(awaitable, inline=self.backend.runs_inline)
+
+
+class SyncRetrieval(_Face):
+    """Call a retrieval backend, ours or your own, from sync code.
+
+    Args:
+        backend: the backend; ``backend.sync`` gives the same face.
+    """
+
+    def __init__(self, backend: RetrievalBackend) -> None:
+        self.backend = backend
+
+    def add(
+        self,
+        session_id: str,
+        message_id: str,
+        vector: Sequence[float],
+        metadata: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        """Keep a vector; see RetrievalBackend.add."""
+        self._drive(self.backend.add(session_id, message_id, vector, metadata))
+
+    def add_many(self, session_id: str, items: Sequence[VectorItem]) -> None:
+        """Keep several vectors; see RetrievalBackend.add_many."""
+        self._drive(self.backend.add_many(session_id, items))
+
+    def search(
+        self, session_id: str, query_vector: Sequence[float], k: int
+    ) -> List[RetrievedItem]:
+        """Return the nearest vectors; see RetrievalBackend.search."""
+        return self._drive(self.backend.search(session_id, query_vector, k))
+
+    def has_embedding(self, session_id: str, message_id: str) -> bool:
+        """Tell whether a message has a vector; see RetrievalBackend.has_embedding."""
+        return self._drive(self.backend.has_embedding(session_id, message_id))
+
+    def delete(self, session_id: str, message_ids: Sequence[str]) -> None:
+        """Remove vectors; see RetrievalBackend.delete."""
+        self._drive(self.backend.delete(session_id, message_ids))
+
+    def delete_session(self, session_id: str) -> None:
+        """Remove the vectors of a session; see RetrievalBackend.delete_session."""
+        self._drive(self.backend.delete_session(session_id))
+
+    def close(self) -> None:
+        """Free what the backend holds."""
+        self._drive(self.backend.close())
+
+    def _drive(self, awaitable: Awaitable[T]) -> T:
+        return drive(awaitable, inline=self.backend.runs_inline)
+
+
+class SyncSessionStore(_Face):
+    """Call a SessionStore from sync code.
+
+    The arguments are those of SessionStore; ``store.sync`` gives the same face of a
+    store that is there.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryBackend,
+        retrieval: Optional[RetrievalBackend] = None,
+        config: Optional[SessionStoreConfig] = None,
+    ) -> None:
+        self.store = SessionStore(memory, retrieval, config)
+
+    @classmethod
+    def of(cls, store: SessionStore) -> SyncSessionStore:
+        """Return the sync face of a store."""
+        face = cls.__new__(cls)
+        face.store = store
+        return face
+
+    def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Dict[str, Any]]:
+        """Return the messages of a session; see SessionStore.load_context."""
+        return drive(self.store.load_context(session_id, k))
+
+    def save_context(
+        self,
+        session_id: str,
+        context: List[Dict[str, Any]],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> Optional[WriteResult]:
+        """Make these the messages of a session; see SessionStore.save_context."""
+        return drive(
+            self.store.save_context(
+                session_id, context, expected_version=expected_version
+            )
+        )
+
+    def append_context(
+        self,
+        session_id: str,
+        context: List[Dict[str, Any]],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> Optional[WriteResult]:
+        """Add messages at the end of a session; see SessionStore.append_context."""
+        return drive(
+            self.store.append_context(
+                session_id, context, create=create, expected_version=expected_version
+            )
+        )
+
+    def delete_session(self, session_id: str) -> None:
+        """Delete a session with its vectors; see SessionStore.delete_session."""
+        drive(self.store.delete_session(session_id))
+
+    def delete_interaction(
+        self, session_id: str, interaction_id: str
+    ) -> Optional[WriteResult]:
+        """Delete a message and all after it; see SessionStore.delete_interaction."""
+        return drive(self.store.delete_interaction(session_id, interaction_id))
+
+    def add_message_embedding(
+        self,
+        session_id: str,
+        message_id: str,
+        text: str,
+        metadata: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        """Embed a text under an id; see SessionStore.add_message_embedding."""
+        drive(self.store.add_message_embedding(session_id, message_id, text, metadata))
+
+    def spawn_background_embedding(
+        self,
+        session_id: str,
+        message_id: str,
+        text: str,
+        metadata: Optional[Dict[str, Any]] = None,
+    ) -> Handle:
+        """Embed on another thread; see SessionStore.spawn_background_embedding."""
+        return self.store.spawn_background_embedding(
+            session_id, message_id, text, metadata
+        )
+
+    def retrieve_relevant(
+        self, session_id: str, query: str, k: int = 5
+    ) -> List[RetrievedItem]:
+        """Return the nearest messages; see SessionStore.retrieve_relevant."""
+        return drive(self.store.retrieve_relevant(session_id, query, k))
+
+    def wait_for_embeddings(self) -> None:
+        """Wait for all embeddings; see SessionStore.wait_for_embeddings."""
+        drive(self.store.wait_for_embeddings())
+
+    def close(self) -> None:
+        """Wait for the embeddings; what the store was given stays open."""
+        drive(self.store.close())
