@@ -51,7 +51,7 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     ),
     "_background": ("errors", "_hop"),
     "store": (*FOUNDATION, "_background", "backends", "retrieval", *CONTEXT),
-    "sync": (*FOUNDATION, "backends", "retrieval", "store"),
+    "sync": (*FOUNDATION, "_background", "backends", "retrieval", "store"),
     "testing": (*FOUNDATION, "backends", "retrieval", "store", "sync", *CONTEXT),
 }
 # The two ends: the public names of the package, and its commands, see everything.
@@ -61,7 +61,7 @@ TOP = ("", "__main__")
 SYNC_FACE = frozenset({"backends.base", "retrieval.base", "store"})
 
 # Each backend is a room of its own; this is what they share.
-SHARED_BY_BACKENDS = ("base", "records", "stamps", "url")
+SHARED_BY_BACKENDS = ("base", "records", "stamps", "url", "writes")
 
 MAY_IMPORT_ASYNCIO = (
     "_hop",

@@ -12,6 +12,7 @@ from contextstore._background import BackgroundWork, Handle
 from contextstore._hop import reach
 from contextstore.backends.base import MemoryBackend, WriteResult
 from contextstore.backends.stamps import Stamps
+from contextstore.backends.writes import Writer, Written
 from contextstore.errors import ConfigurationError, EmbeddingError
 from contextstore.messages import Message
 from contextstore.retrieval.base import (
@@ -22,7 +23,6 @@ from contextstore.retrieval.base import (
 )
 from contextstore.retrieval.embedding import DEFAULT_BATCH_SIZE, EmbedFn
 from contextstore.retrieval.upkeep import Entry, VectorUpkeep
-from contextstore.writes import Writer, Written
 
 if TYPE_CHECKING:
     from contextstore.sync import SyncSessionStore

@@ -13,9 +13,9 @@ from typing import Any, Awaitable, Dict, List, Optional, Sequence, Type, TypeVar
 from contextstore._background import Handle
 from contextstore._hop import drive
 from contextstore.backends.base import MemoryBackend, WriteResult
+from contextstore.backends.writes import with_options
 from contextstore.retrieval.base import RetrievalBackend, RetrievedItem, VectorItem
 from contextstore.store import SessionStore, SessionStoreConfig
-from contextstore.writes import with_options
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="_Face")
