@@ -6,7 +6,7 @@ PYTHON3 ?= python3
 PYTHON ?= newest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint check format vocab coverage clean
+.PHONY: help setup test lint check format vocab coverage mutation clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +34,10 @@ coverage: setup vocab ## measure lines and branches, on the sources; at least 95
 	@.venv/bin/coverage run -m pytest -q $(ARGS)
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
+
+mutation: setup vocab ## change the code in small ways and see which changes no test sees
+	@HYPOTHESIS_PROFILE=ci .venv/bin/mutmut run
+	@.venv/bin/mutmut results
 
 clean: ## remove environments, caches and what tools left behind
 	@rm -rf .venv .venv-* .venvs .cache .coverage .coverage.* mutants build dist

@@ -3,9 +3,9 @@
     python3 scripts/environments.py develop   .venv, and .venv-3.X of the oldest
     python3 scripts/environments.py test 3.X  .venvs/test-3.X with the built wheel
 
-An environment is made anew when its Python, [project] in pyproject.toml or the
-versions pinned in scripts/constraints/ changed; the wheel, when a file that goes
-into it did.
+An environment is made anew when its Python changed, and brought up to date when
+[project] in pyproject.toml or the versions pinned in scripts/constraints/ did; the
+wheel is built anew when a file that goes into it changed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,7 @@ _WHEEL_INPUTS = ("src", "pyproject.toml", "README.md", "LICENSE")
 
 def develop(interpreter: interpreters.Interpreter, folder: Path) -> Path:
     """Return the Python of an environment with the sources installed as they are."""
-    stamp = _digest(interpreter)
-    if not _is_stamped(folder, stamp):
-        _create(interpreter, folder)
-        _install(interpreter, folder, "--editable", f"{ROOT}[dev]")
-        _write_stamp(folder, stamp)
+    _provide(interpreter, folder, "--editable", f"{ROOT}[dev]")
     return _python(folder)
 
 
@@ -50,15 +46,10 @@ def test(interpreter: interpreters.Interpreter) -> Path:
     """Return the Python of an environment with the built wheel and the test tools."""
     folder = ROOT / ".venvs" / f"test-{interpreter.minor}"
     wheel = build_wheel()
-    requirements = _digest(interpreter)
-    if not _is_stamped(folder, requirements):
-        _create(interpreter, folder)
-        _install(interpreter, folder, f"{wheel}[test]")
-        _write_stamp(folder, requirements)
-        _write_stamp(folder, wheel.parent.name, "wheel")
-    if not _is_stamped(folder, wheel.parent.name, "wheel"):
+    _provide(interpreter, folder, f"{wheel}[test]")
+    if not _is_stamped(folder, "wheel", wheel.parent.name):
         _install(interpreter, folder, "--force-reinstall", "--no-deps", str(wheel))
-        _write_stamp(folder, wheel.parent.name, "wheel")
+        _write_stamp(folder, "wheel", wheel.parent.name)
     return _python(folder)
 
 
@@ -82,6 +73,22 @@ def one_at_a_time() -> Generator[None, None, None]:
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _provide(
+    interpreter: interpreters.Interpreter, folder: Path, *requirements: str
+) -> None:
+    """Make an environment and install into it, as far as that is not done."""
+    # An environment with links to the sources breaks when the checkout moves.
+    basis = repr((interpreter, str(ROOT)))
+    if not _is_stamped(folder, "basis", basis):
+        _create(interpreter, folder)
+        _write_stamp(folder, "basis", basis)
+    digest = _digest_of_requirements(interpreter)
+    if not _is_stamped(folder, "requirements", digest):
+        print(f"installing into {folder.relative_to(ROOT)}", flush=True)
+        _install(interpreter, folder, *requirements)
+        _write_stamp(folder, "requirements", digest)
 
 
 def _create(interpreter: interpreters.Interpreter, folder: Path) -> None:
@@ -121,7 +128,7 @@ def _install(
     interpreter: interpreters.Interpreter, folder: Path, *arguments: str
 ) -> None:
     command = [str(_python(folder)), "-m", "pip", "install", "-qq", *arguments]
-    pinned = ROOT / "scripts" / "constraints" / f"{interpreter.minor}.txt"
+    pinned = _constraints(interpreter)
     if pinned.exists():
         command += ["--constraint", str(pinned)]
     subprocess.run(command, check=True)
@@ -131,20 +138,22 @@ def _python(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def _is_stamped(folder: Path, digest: str, kind: str = "requirements") -> bool:
+def _constraints(interpreter: interpreters.Interpreter) -> Path:
+    return ROOT / "scripts" / "constraints" / f"{interpreter.minor}.txt"
+
+
+def _is_stamped(folder: Path, kind: str, content: str) -> bool:
     stamp = folder / f"{_STAMP}-{kind}"
-    return stamp.exists() and stamp.read_text() == digest
+    return stamp.exists() and stamp.read_text() == content
 
 
-def _write_stamp(folder: Path, digest: str, kind: str = "requirements") -> None:
-    (folder / f"{_STAMP}-{kind}").write_text(digest)
+def _write_stamp(folder: Path, kind: str, content: str) -> None:
+    (folder / f"{_STAMP}-{kind}").write_text(content)
 
 
-def _digest(interpreter: interpreters.Interpreter) -> str:
-    digest = hashlib.sha256(repr(interpreter).encode())
-    # An environment with links to the sources breaks when the checkout moves.
-    digest.update(str(ROOT).encode())
-    pinned = ROOT / "scripts" / "constraints" / f"{interpreter.minor}.txt"
+def _digest_of_requirements(interpreter: interpreters.Interpreter) -> str:
+    digest = hashlib.sha256()
+    pinned = _constraints(interpreter)
     digest.update(pinned.read_bytes() if pinned.exists() else b"")
     # How the tools are set up changes no environment.
     project, _, _ = (ROOT / "pyproject.toml").read_text().partition("\n[tool.")
