@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 import pytest
 
@@ -16,14 +16,7 @@ from tests.imports import (
 )
 
 FOUNDATION = ("errors", "messages", "_hop", "_optional")
-
-CONTEXT = (
-    "context",
-    "context.groups",
-    "context.providers",
-    "context.strategies",
-    "context.builder",
-)
+CONTEXT = ("context", "context.providers")
 
 # Each room, and the rooms that it may import besides itself. A module belongs to the
 # longest name that fits it.
@@ -35,20 +28,9 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "backends": FOUNDATION,
     "retrieval": FOUNDATION,
     "embedders": (*FOUNDATION, "retrieval"),
-    # What a text costs: tokenizers, the model table, accounting, and any other module
-    # of the room that has no line of its own here.
-    "context": ("errors", "messages", "_optional"),
-    "context.groups": ("errors", "messages"),
     # What the providers demand is written down apart from the code that it judges.
     "context.providers": ("errors", "messages"),
-    "context.strategies": ("errors", "messages", "context", "context.groups"),
-    "context.builder": (
-        "errors",
-        "messages",
-        "context",
-        "context.groups",
-        "context.strategies",
-    ),
+    "context": ("errors", "messages", "_optional"),
     "_background": ("errors", "_hop"),
     "store": (*FOUNDATION, "_background", "backends", "retrieval", *CONTEXT),
     "sync": (*FOUNDATION, "_background", "backends", "retrieval", "store"),
@@ -104,15 +86,31 @@ def is_own(import_: Import) -> bool:
     return import_.imported.split(".")[0] == PACKAGE
 
 
+def gives_sync_face(import_: Import) -> bool:
+    importer, imported = inside(import_.importer), inside(import_.imported)
+    return importer in SYNC_FACE and imported == "sync"
+
+
 def is_upward(import_: Import) -> bool:
     """Say whether an import between modules of the package is not in the table."""
     importer, imported = inside(import_.importer), inside(import_.imported)
-    if importer in TOP or (importer in SYNC_FACE and imported == "sync"):
+    if importer in TOP or gives_sync_face(import_):
         return False
     if imported.startswith(f"{importer}."):
         return False  # the __init__ of a room opens what is in it
     room, target = belongs_to(importer, ROOMS), belongs_to(imported, ROOMS)
     return room is None or target not in (room, *ROOMS[room])
+
+
+def in_circles(imports: Iterable[Import]) -> Set[str]:
+    """Return the modules that import each other in a circle, or lie between circles."""
+    edges = {(i.importer, i.imported) for i in imports}
+    while True:
+        importers, imported = {a for a, _ in edges}, {b for _, b in edges}
+        inner = {(a, b) for a, b in edges if a in imported and b in importers}
+        if inner == edges:
+            return importers
+        edges = inner
 
 
 def backend_of(name: str) -> Optional[str]:
@@ -156,6 +154,13 @@ def test_the_rooms_stand_one_above_the_other() -> None:
 def test_imports_flow_one_way(imports: List[Import]) -> None:
     upward = [str(i) for i in imports if is_own(i) and is_upward(i)]
     assert upward == []
+
+
+def test_no_modules_import_each_other_in_a_circle(imports: List[Import]) -> None:
+    at_run_time = [
+        i for i in imports if is_own(i) and not i.for_types and not gives_sync_face(i)
+    ]
+    assert in_circles(at_run_time) == set()
 
 
 def test_imports_are_absolute(imports: List[Import]) -> None:
@@ -227,6 +232,18 @@ def test_an_upward_import_is_seen_however_late() -> None:
     assert [str(i) for i in found if is_upward(i)] == [
         "contextstore.errors:2 imports contextstore.store"
     ]
+
+
+def test_a_circle_is_seen() -> None:
+    found = found_in(
+        {
+            "contextstore.a": "import contextstore.b\n",
+            "contextstore.b": "import contextstore.c\n",
+            "contextstore.c": "import contextstore.b\nimport contextstore.d\n",
+            "contextstore.d": "",
+        }
+    )
+    assert in_circles(found) == {"contextstore.b", "contextstore.c"}
 
 
 def test_an_import_of_the_public_names_from_inside_is_seen() -> None:
