@@ -1,0 +1,1 @@
+"""Cut a history to a token budget without ever making a prompt that is refused."""

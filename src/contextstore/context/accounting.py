@@ -1,0 +1,208 @@
+"""Say what a message costs: texts, names, tool calls, tool definitions, images.
+
+The rules are OpenAI's published ones (cookbook, "How to count tokens with tiktoken")
+and, for functions, those measured by openai-chat-tokens. Messages of other shapes, such
+as Anthropic's blocks, are counted by the same rules, text for text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from contextstore.context.images import has_known_price, image_tokens
+from contextstore.context.models import ModelProfile
+from contextstore.context.tokenizers import Tokenizer
+from contextstore.context.toolschema import tools_as_typescript
+from contextstore.messages import Message
+
+__all__ = ["Accounting"]
+
+# Measured by openai-chat-tokens.
+_TOOLS = 9
+_TOOLS_WITH_SYSTEM = -4
+_CALL = 3
+_FUNCTION_ROLE = -2
+_CHOICE_NONE = 1
+_CHOICE_FUNCTION = 4
+_CHOICE_TOOL = 7
+
+_DEFAULT_PROFILE = ModelProfile("")
+
+
+class Accounting:
+    """Count prompts and messages for one tokenizer.
+
+    Attributes:
+        count: the tokens of a text.
+        approximate: True where the counts of texts are estimates.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.count: Callable[[str], int] = tokenizer.count
+        self.approximate = tokenizer.approximate
+        self._profile: ModelProfile = getattr(tokenizer, "profile", _DEFAULT_PROFILE)
+
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        tools: Optional[Sequence[Dict[str, Any]]] = None,
+        tool_choice: Any = None,
+    ) -> int:
+        """Return the tokens of a whole prompt; one without messages has none."""
+        if not messages:
+            return 0
+        return self.frame(messages, tools, tool_choice) + sum(
+            map(self.message, messages)
+        )
+
+    def is_approximate(self, messages: Sequence[Message]) -> bool:
+        """Tell whether the tokens of a prompt of these messages are an estimate."""
+        return self.approximate or any(
+            type(message.get("content")) is list
+            and any(map(_has_unknown_price, message["content"]))
+            for message in messages
+        )
+
+    def frame(
+        self,
+        messages: Sequence[Message],
+        tools: Optional[Sequence[Dict[str, Any]]] = None,
+        tool_choice: Any = None,
+    ) -> int:
+        """Return what a prompt costs beside its messages: priming, tools, choice."""
+        tokens = self._profile.priming + self._choice(tool_choice)
+        if not tools:
+            return tokens
+        text = tools_as_typescript([_function_of(tool) for tool in tools])
+        tokens += self.count(text) + _TOOLS
+        for message in messages:
+            if message.get("role") == "system":
+                return tokens + _TOOLS_WITH_SYSTEM + self._line_end(message)
+        return tokens
+
+    def _line_end(self, system: Message) -> int:
+        """Return what a line end after the first system message adds."""
+        content = system.get("content")
+        if not isinstance(content, str):
+            return self.count("\n")
+        return self.count(content + "\n") - self.count(content)
+
+    def _choice(self, choice: Any) -> int:
+        if choice == "none":
+            return _CHOICE_NONE
+        if not isinstance(choice, dict):
+            return 0
+        if isinstance(choice.get("function"), dict):
+            return _CHOICE_TOOL + self._text(choice["function"].get("name"))
+        return _CHOICE_FUNCTION + self._text(choice.get("name"))
+
+    def message(self, message: Message) -> int:
+        """Return the tokens of one message; fields that no provider reads are free."""
+        count = self.count
+        role = message.get("role")
+        content = message.get("content")
+        tokens = self._profile.per_message
+        if type(role) is str:
+            tokens += count(role)
+        if type(content) is str:
+            tokens += count(content)
+        elif content is not None:
+            tokens += self.content(content)
+        # A message of the store has id, role, content, timestamp: nothing more to see.
+        if len(message) > 4 or not _PLAIN_FIELDS.issuperset(message):
+            tokens += self._other_fields(message)
+        return tokens
+
+    def _other_fields(self, message: Message) -> int:
+        tokens = 0
+        if message.get("name") and "call_id" not in message:
+            tokens += self._text(message["name"]) + self._profile.per_name
+        if message.get("role") == "function":
+            tokens += _FUNCTION_ROLE
+        if isinstance(message.get("function_call"), dict):
+            tokens += self._call(message["function_call"])
+        if isinstance(message.get("tool_calls"), list):
+            tokens += sum(map(self._tool_call, message["tool_calls"]))
+        tokens += self._text(message.get("refusal"))
+        if "role" not in message and "type" in message:
+            tokens += self._item(message)
+        return tokens
+
+    def _tool_call(self, call: Any) -> int:
+        if not isinstance(call, dict):
+            return self._text(call)
+        inner = call.get("function", call.get("custom"))
+        return self._call(inner if isinstance(inner, dict) else call)
+
+    def _call(self, call: Dict[str, Any]) -> int:
+        arguments = call.get("arguments", call.get("input"))
+        return _CALL + self._text(call.get("name")) + self._text(arguments)
+
+    def _item(self, item: Message) -> int:
+        """Return the tokens of a Responses item that is no message."""
+        if "arguments" in item or "input" in item:
+            return self._call(item)
+        if "output" in item:
+            return self.content(item["output"])
+        if "summary" in item:
+            return self.content(item["summary"])
+        return self._text({key: item[key] for key in item if key not in _FREE_FIELDS})
+
+    def content(self, content: Any) -> int:
+        """Return the tokens of a content: a text, a list of parts, or any JSON."""
+        if isinstance(content, list):
+            return sum(map(self._part, content))
+        return self._text(content)
+
+    def _part(self, part: Any) -> int:
+        if not isinstance(part, dict):
+            return self._text(part)
+        kind = part.get("type")
+        for field in ("text", "refusal", "thinking"):
+            if isinstance(part.get(field), str):
+                return self.count(part[field])
+        if kind in _IMAGES:
+            return image_tokens(part, self._profile)
+        if kind == "tool_use":
+            return self._call(part)
+        if kind == "tool_result":
+            return self.content(part.get("content"))
+        return self._text(part)
+
+    def _text(self, value: Any) -> int:
+        """Return the tokens of a text, or of the JSON text of anything else."""
+        if isinstance(value, str):
+            return self.count(value)
+        if value is None:
+            return 0
+        return self.count(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+_IMAGES = ("image_url", "input_image", "image")
+# What these cost is not published.
+_UNPRICED = ("input_audio", "input_file", "file", "document")
+_PLAIN_FIELDS = frozenset(("id", "role", "content", "timestamp"))
+_FREE_FIELDS = frozenset(("id", "type", "status", "timestamp", "metadata"))
+
+
+def _has_unknown_price(part: Any) -> bool:
+    """Tell whether a part is an image of unknown size, a sound or a file."""
+    if not isinstance(part, dict):
+        return False
+    kind = part.get("type")
+    if kind == "tool_result" and isinstance(part.get("content"), list):
+        return any(map(_has_unknown_price, part["content"]))
+    return kind in _UNPRICED or (kind in _IMAGES and not has_known_price(part))
+
+
+def _function_of(tool: Any) -> Dict[str, Any]:
+    """Return a function definition in whichever of the known wrappings it comes."""
+    if not isinstance(tool, dict):
+        return {}
+    inner = tool.get("function", tool)
+    if not isinstance(inner, dict):
+        return {}
+    if "input_schema" in inner:
+        return {**inner, "parameters": inner["input_schema"]}
+    return inner

@@ -1,0 +1,133 @@
+"""Show a strategy what it may choose from: groups of messages, the pinned apart."""
+
+from __future__ import annotations
+
+from typing import Callable, Collection, Iterator, List, Optional, Sequence
+
+from contextstore.context.groups import Group, Groups
+from contextstore.context.links import calls_of, is_response_output, results_of
+from contextstore.errors import InvalidInputError
+from contextstore.messages import Message, is_pinned
+
+__all__ = ["History"]
+
+_PINNED_ROLES = ("system", "developer")
+
+
+class History:
+    """Be a history of messages, in atomic groups.
+
+    Only as much of it is grouped and counted as a strategy asks for.
+
+    Args:
+        messages: the history, oldest first. Not changed.
+        cost: the tokens of a message.
+        pin: ids of messages to pin beside those that are pinned by themselves.
+        open_end: whether calls at the very end may still get their results.
+
+    Attributes:
+        messages: the history.
+        pinned: groups that are always kept, oldest first: system and developer
+            messages, those marked as pinned, and what belongs to them.
+
+    Raises:
+        InvalidInputError: a message is no JSON object.
+    """
+
+    def __init__(
+        self,
+        messages: Sequence[Message],
+        cost: Callable[[Message], int],
+        pin: Collection[str] = (),
+        *,
+        open_end: bool = True,
+    ) -> None:
+        self.messages = messages
+        self._cost = cost
+        self._open_end = open_end
+        self._seen: List[Group] = []
+        pinned = _pinned_positions(messages, pin)
+        if any(_is_linked(messages[at]) for at in pinned):
+            self._part_all(pinned)
+        else:
+            self.groups = self._groups(pinned)
+            self._source = iter(self.groups)
+            self.pinned = [Group((at,), (messages[at],), cost) for at in pinned]
+
+    def _part_all(self, pinned: List[int]) -> None:
+        """Group everything, as a pinned call or result pins the whole of its group."""
+        wanted = set(pinned)
+        alone = [at for at in pinned if not _is_linked(self.messages[at])]
+        self.groups = self._groups(alone)
+        self.pinned = [Group((at,), (self.messages[at],), self._cost) for at in alone]
+        for group in self.groups:
+            kind = self._seen if wanted.isdisjoint(group.positions) else self.pinned
+            kind.append(group)
+        self.pinned.sort(key=_position)
+        self._source = iter(())
+
+    def _groups(self, aside: List[int]) -> Groups:
+        return Groups(self.messages, self._cost, aside, open_end=self._open_end)
+
+    def newest_first(self) -> Iterator[Group]:
+        """Iterate over the groups that are not pinned, from the newest backwards."""
+        yield from self._seen
+        for group in self._source:
+            self._seen.append(group)
+            yield group
+
+    def newest(self) -> Optional[Group]:
+        """Return the newest group that is not pinned, or None."""
+        return next(self.newest_first(), None)
+
+    def turn_start(self) -> Optional[Group]:
+        """Return the user message that starts the newest turn, or None."""
+        starts = (group for group in self.newest_first() if group.starts_turn)
+        return next(starts, None)
+
+    def __repr__(self) -> str:
+        return f"<history of {len(self.messages)} messages>"
+
+
+def _position(group: Group) -> int:
+    return group.position
+
+
+def _pinned_positions(messages: Sequence[Message], pin: Collection[str]) -> List[int]:
+    try:
+        # The one pass over the whole history: it must cost next to nothing a message.
+        candidates = [
+            at
+            for at, message in enumerate(messages)
+            if message.get("role") in _PINNED_ROLES or "metadata" in message
+        ]
+        pinned = [at for at in candidates if is_pinned(messages[at])]
+        if pin:
+            wanted = set(pin)
+            found = (at for at, m in enumerate(messages) if _has_id_in(m, wanted))
+            pinned = sorted({*pinned, *found})
+    except (AttributeError, TypeError) as error:
+        for index, message in enumerate(messages):
+            if not isinstance(message, dict):
+                raise InvalidInputError(
+                    f"messages[{index}] is of type {type(message).__name__}; "
+                    f"a message is a JSON object (dict)",
+                    path=f"messages[{index}]",
+                ) from error
+        raise
+    return pinned
+
+
+def _has_id_in(message: Message, wanted: Collection[str]) -> bool:
+    message_id = message.get("id")
+    return isinstance(message_id, str) and message_id in wanted
+
+
+def _is_linked(message: Message) -> bool:
+    return bool(
+        calls_of(message)
+        or results_of(message)
+        or is_response_output(message)
+        or "function_call" in message
+        or message.get("role") == "function"
+    )

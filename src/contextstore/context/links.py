@@ -1,0 +1,177 @@
+"""Read which tool calls a message makes and which results it carries, and remove them.
+
+Three shapes are understood: OpenAI chat (``tool_calls``, role ``tool``), Anthropic
+blocks (``tool_use``, ``tool_result``) and OpenAI Responses items (``function_call``,
+``function_call_output`` and their kin). Whatever else a message is, it has no links.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence
+
+from contextstore.messages import Message
+
+__all__ = [
+    "calls_of",
+    "has_more_than_results",
+    "is_reasoning",
+    "is_response_output",
+    "results_of",
+    "says_nothing",
+    "without_calls",
+    "without_results",
+]
+
+# A call or result whose id is missing or no string can never be matched.
+NO_ID = ""
+
+# Items whose result the caller owes; a web_search_call, say, answers itself.
+_OWN_CALLS = ("function_call", "custom_tool_call")
+_THINKING: FrozenSet[str] = frozenset(("thinking", "redacted_thinking"))
+
+
+def _item_type(message: Message) -> str:
+    """Return the type of a Responses item that is no message, or the empty string."""
+    kind = message.get("type")
+    return kind if type(kind) is str and "role" not in message else ""
+
+
+def _id(value: Any) -> str:
+    return value if isinstance(value, str) else NO_ID
+
+
+def _blocks(message: Message, kind: str) -> List[Dict[str, Any]]:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return []
+    return [
+        block
+        for block in content
+        if isinstance(block, dict) and block.get("type") == kind
+    ]
+
+
+def calls_of(message: Message) -> List[str]:
+    """Return the ids of the tool calls that a message makes, in order."""
+    if message.get("role") == "assistant":
+        calls = message.get("tool_calls")
+        ids = [_call_id(call) for call in calls] if isinstance(calls, list) else []
+        if type(message.get("content")) is list:
+            ids.extend(_id(block.get("id")) for block in _blocks(message, "tool_use"))
+        return ids
+    kind = _item_type(message)
+    if kind.endswith("_call") and ("call_id" in message or kind in _OWN_CALLS):
+        return [_id(message.get("call_id"))]
+    return []
+
+
+def _call_id(call: Any) -> str:
+    return _id(call.get("id")) if isinstance(call, dict) else NO_ID
+
+
+def results_of(message: Message) -> List[str]:
+    """Return the ids of the calls whose results a message carries, in order."""
+    role = message.get("role")
+    if role == "tool":
+        return [_id(message.get("tool_call_id"))]
+    if role == "user":
+        if type(message.get("content")) is not list:
+            return []
+        blocks = _blocks(message, "tool_result")
+        return [_id(block.get("tool_use_id")) for block in blocks]
+    if _item_type(message).endswith("_call_output"):
+        return [_id(message.get("call_id"))]
+    return []
+
+
+def has_more_than_results(message: Message) -> bool:
+    """Tell whether a message that carries results also says something of its own."""
+    content = message.get("content")
+    return (
+        message.get("role") == "user"
+        and isinstance(content, list)
+        and len(content) > len(_blocks(message, "tool_result"))
+    )
+
+
+def is_response_output(message: Message) -> bool:
+    """Tell whether it is a Responses item that a model put out."""
+    kind = message.get("type")
+    if kind == "message":
+        return message.get("role") == "assistant"
+    return kind == "reasoning" or _item_type(message).endswith("_call")
+
+
+def is_reasoning(message: Message) -> bool:
+    """Tell whether it is a reasoning item, which must not stand without its output."""
+    return _item_type(message) == "reasoning"
+
+
+def says_nothing(message: Message) -> bool:
+    """Tell whether it is an assistant message that a provider would refuse as empty."""
+    if message.get("role") != "assistant":
+        return False
+    content = message.get("content")
+    if isinstance(content, list):
+        empty = all(_is_thought(block) for block in content)
+    else:
+        empty = content is None
+    others = ("tool_calls", "function_call", "refusal", "audio")
+    return empty and not any(message.get(field) for field in others)
+
+
+def _is_thought(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in _THINKING
+
+
+def without_calls(message: Message, unwanted: Sequence[str]) -> Optional[Message]:
+    """Return a message without these calls, or None if nothing would be left.
+
+    Args:
+        unwanted: call ids; one that stands here twice removes the last two calls of it.
+    """
+    if message.get("role") != "assistant":
+        return None
+    left = list(unwanted)
+    kept = dict(message)
+    if isinstance(message.get("content"), list):
+        kept["content"] = _filtered(message["content"], left, "tool_use", "id")
+    if isinstance(message.get("tool_calls"), list):
+        calls = _filtered(message["tool_calls"], left, None, "id")
+        if calls:
+            kept["tool_calls"] = calls
+        else:
+            del kept["tool_calls"]
+    said = kept.get("content")
+    return None if says_nothing(kept) or (said == "" and not calls_of(kept)) else kept
+
+
+def without_results(message: Message, unwanted: Sequence[str]) -> Optional[Message]:
+    """Return a message without these results, or None if nothing would be left.
+
+    Args:
+        unwanted: call ids; one that stands here twice removes the last two results.
+    """
+    content = message.get("content")
+    if message.get("role") != "user" or not isinstance(content, list):
+        return None
+    left = _filtered(content, list(unwanted), "tool_result", "tool_use_id")
+    return {**message, "content": left} if left else None
+
+
+def _filtered(
+    entries: List[Any], unwanted: List[str], kind: Optional[str], field: str
+) -> List[Any]:
+    """Return the entries without those of a kind and id, the last of each id first."""
+    kept: List[Any] = []
+    for entry in reversed(entries):
+        is_link = kind is None or (
+            isinstance(entry, dict) and entry.get("type") == kind
+        )
+        link = _id(entry.get(field)) if isinstance(entry, dict) else NO_ID
+        if is_link and link in unwanted:
+            unwanted.remove(link)
+        else:
+            kept.append(entry)
+    kept.reverse()
+    return kept

@@ -1,0 +1,184 @@
+"""Decide what goes into a prompt: the strategy's choice, held to the budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from contextstore.context.groups import Group
+from contextstore.context.shorten import shorten
+from contextstore.context.strategies import Choice, Request, Strategy
+from contextstore.errors import (
+    ConfigurationError,
+    ContextOverflowError,
+    InvalidInputError,
+)
+from contextstore.messages import Message
+
+__all__ = ["Plan", "make_plan"]
+
+_ON_OVERFLOW = ("truncate", "error", "keep")
+
+# The place of a summary, which stands nowhere in the history.
+SUMMARY = -1
+
+
+@dataclass
+class Plan:
+    """Be the content of a prompt, before it is copied and counted as a whole.
+
+    Attributes:
+        groups: what is kept, oldest first, pinned groups included.
+        summary: a message that goes after the pinned head, or None.
+        summarized: the groups that it stands for.
+        truncated: positions of messages whose texts were cut.
+        infeasible: whether not even what must be kept fits.
+        notes: entries for the metadata.
+    """
+
+    groups: List[Group] = field(default_factory=list)
+    summary: Optional[Message] = None
+    summarized: Sequence[Group] = ()
+    truncated: Tuple[int, ...] = ()
+    infeasible: bool = False
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def entries(self) -> List[Tuple[int, Message]]:
+        """Return position and message of all that is kept, in order."""
+        entries = [
+            entry
+            for group in self.groups
+            for entry in zip(group.positions, group.messages)
+        ]
+        if self.summary is not None:
+            entries.insert(_head(self.groups), (SUMMARY, self.summary))
+        return entries
+
+
+def _head(groups: Sequence[Group]) -> int:
+    """Return how many messages stand unbroken at the start of the history."""
+    head = 0
+    for group in groups:
+        for position in group.positions:
+            if position != head:
+                return head
+            head += 1
+    return head
+
+
+def make_plan(request: Request, strategy: Strategy) -> Plan:
+    """Return what to keep.
+
+    Raises:
+        ContextOverflowError: with ``on_overflow="error"``, when the pinned messages and
+            the newest turn do not fit.
+    """
+    mode = _on_overflow(request.options)
+    if request.room >= 0:
+        choice = _as_choice(strategy(request))
+        kept = _held_to(request.room - _cost_of_summary(choice, request), choice.groups)
+        if kept or request.history.newest() is None:
+            return _plan(request, kept, choice)
+    return _overflow(request, mode)
+
+
+def _on_overflow(options: Mapping[str, Any]) -> str:
+    mode = options.get("on_overflow", "truncate")
+    if mode not in _ON_OVERFLOW:
+        raise InvalidInputError(
+            f"on_overflow is {mode!r}; pass one of {', '.join(_ON_OVERFLOW)}",
+            path="strategy_opts.on_overflow",
+        )
+    return str(mode)
+
+
+def _as_choice(answer: Any) -> Choice:
+    choice = answer if isinstance(answer, Choice) else Choice(list(answer))
+    if not all(isinstance(group, Group) for group in choice.groups):
+        raise ConfigurationError(
+            "a strategy returned something other than groups of its request's history"
+        )
+    return choice
+
+
+def _cost_of_summary(choice: Choice, request: Request) -> int:
+    return 0 if choice.summary is None else request.cost(choice.summary)
+
+
+def _held_to(room: int, groups: Iterable[Group]) -> List[Group]:
+    """Return the newest of the groups that fit together, oldest first."""
+    kept: List[Group] = []
+    for group in sorted(groups, key=lambda group: -group.position):
+        room -= group.tokens
+        if room < 0:
+            break
+        kept.append(group)
+    return kept[::-1]
+
+
+def _plan(
+    request: Request, kept: Iterable[Group], choice: Optional[Choice] = None
+) -> Plan:
+    groups = sorted((*request.history.pinned, *kept), key=lambda group: group.position)
+    if choice is None:
+        return Plan(groups)
+    return Plan(groups, choice.summary, choice.summarized, notes=choice.notes)
+
+
+def _overflow(request: Request, mode: str) -> Plan:
+    """Return a plan for a newest turn, or pinned messages, that are too long."""
+    newest = _newest_turn(request)
+    if mode == "keep":
+        return _plan(request, newest)
+    if mode == "error":
+        _raise_overflow(request, newest)
+    shortened = _shortened(request, newest) if request.room >= 0 else None
+    if shortened is None:
+        return Plan(infeasible=True)
+    plan = _plan(request, shortened)
+    plan.truncated = tuple(
+        position
+        for before, after in zip(newest, shortened)
+        for position, old, new in zip(after.positions, before.messages, after.messages)
+        if old != new
+    )
+    return plan
+
+
+def _newest_turn(request: Request) -> List[Group]:
+    """Return the least that makes sense: the newest group, and the turn's start."""
+    history = request.history
+    ends = (history.turn_start(), history.newest())
+    found = {group.position: group for group in ends if group is not None}
+    return [found[position] for position in sorted(found)]
+
+
+def _raise_overflow(request: Request, newest: Sequence[Group]) -> None:
+    groups = (*request.history.pinned, *newest)
+    ids = [message.get("id") for group in groups for message in group.messages]
+    over = sum(group.tokens for group in newest) - request.room
+    raise ContextOverflowError(
+        f"the pinned messages and the newest turn are {over} tokens over the budget; "
+        f"raise max_tokens, pin less, or pass on_overflow='truncate'",
+        max_tokens=request.budget,
+        needed=request.budget + over,
+        message_ids=[found for found in ids if isinstance(found, str)],
+    )
+
+
+def _shortened(request: Request, groups: Sequence[Group]) -> Optional[List[Group]]:
+    messages: List[Message] = [m for group in groups for m in group.messages]
+    cut = shorten(messages, request.room, request.cost, request.count)
+    if cut is None:
+        return None
+    rest = iter(cut)
+    return [
+        Group(
+            group.positions,
+            [next(rest) for _ in group.messages],
+            request.cost,
+            starts_turn=group.starts_turn,
+            mended=group.mended,
+        )
+        for group in groups
+    ]

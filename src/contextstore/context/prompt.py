@@ -1,0 +1,109 @@
+"""Turn a plan into a prompt: copies of messages, and a report on the others."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Collection, Dict, Iterable, List, Optional, Tuple
+
+from contextstore.context.groups import Groups
+from contextstore.context.plan import Plan
+from contextstore.context.strategies import Request
+from contextstore.messages import Message
+
+__all__ = ["MessageFilter", "Prompt", "prompt_of"]
+
+MessageFilter = Callable[[Message], bool]
+
+Entry = Tuple[int, Message]
+
+
+class Prompt:
+    """Be the messages of a prompt, and what became of those of the history.
+
+    Attributes:
+        messages: copies of what is kept, oldest first.
+        metadata: the report that ``BuildResult`` describes.
+    """
+
+    def __init__(self, messages: List[Message], metadata: Dict[str, Any]) -> None:
+        self.messages = messages
+        self.metadata = metadata
+
+
+def prompt_of(
+    plan: Plan, request: Request, post_filter: Optional[MessageFilter]
+) -> Prompt:
+    """Return the prompt that a plan describes, filtered and repaired once more."""
+    entries = [(at, _copy(message)) for at, message in plan.entries()]
+    repaired = {at for group in plan.groups for at in group.mended}
+    left_out = set(request.history.groups.left_out)
+    if post_filter is not None:
+        wanted = [entry for entry in entries if post_filter(entry[1])]
+        # A filter that takes the results of a call away does not make it an open one.
+        open_end = wanted[-1:] == entries[-1:]
+        entries, lost, mended = _repaired(wanted, request, open_end=open_end)
+        left_out.update(lost)
+        repaired.update(mended)
+    kept = {at for at, _ in entries}
+    summarized = {at for group in plan.summarized for at in group.positions} - kept
+    left_out -= kept | summarized
+    ids = _Ids(request.history.messages)
+    dropped = ids.outside(kept | left_out | summarized)
+    metadata: Dict[str, Any] = {
+        "dropped_ids": ids.of(dropped),
+        "dropped_count": len(dropped),
+        "summarized_ids": ids.of(summarized),
+        "repaired_ids": ids.of(left_out | (repaired & kept)),
+        "truncated_ids": ids.of(kept.intersection(plan.truncated)),
+        "moved_ids": ids.of(kept.intersection(request.history.groups.moved)),
+        "infeasible": plan.infeasible,
+        **plan.notes,
+    }
+    return Prompt([message for _, message in entries], metadata)
+
+
+def _repaired(
+    entries: List[Entry], request: Request, *, open_end: bool
+) -> Tuple[List[Entry], List[int], List[int]]:
+    """Return what is left of entries, and the positions of those lost and mended."""
+    messages = [message for _, message in entries]
+    groups = Groups(messages, request.cost, open_end=open_end)
+    found = list(groups)[::-1]
+    left = [
+        (entries[place][0], message)
+        for group in found
+        for place, message in zip(group.positions, group.messages)
+    ]
+    lost = [entries[place][0] for place in groups.left_out]
+    mended = [entries[place][0] for group in found for place in group.mended]
+    return left, lost, mended
+
+
+class _Ids:
+    """Find the ids of messages by their positions."""
+
+    def __init__(self, messages: Any) -> None:
+        self._messages = messages
+
+    def outside(self, present: Collection[int]) -> List[int]:
+        """Return the positions that are not among these."""
+        gone: List[int] = []
+        start = 0
+        for at in sorted(present):
+            gone.extend(range(start, at))
+            start = at + 1
+        gone.extend(range(start, len(self._messages)))
+        return gone
+
+    def of(self, positions: Iterable[int]) -> List[Any]:
+        """Return the ids of these messages, oldest first, of those that have one."""
+        messages = self._messages
+        return [messages[at]["id"] for at in sorted(positions) if "id" in messages[at]]
+
+
+def _copy(value: Any) -> Any:
+    """Return a deep copy of a JSON value."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value

@@ -1,0 +1,75 @@
+"""Say what a strategy is given and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Union,
+)
+
+from contextstore.context.groups import Group
+from contextstore.context.history import History
+
+__all__ = ["Choice", "Request", "Strategy", "newest_that_fit"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Be what a strategy is asked.
+
+    Attributes:
+        history: the messages, in atomic groups.
+        budget: the tokens that the whole prompt may take.
+        room: the tokens that the chosen groups may take together; what is pinned is
+            paid for already.
+        options: the caller's ``strategy_opts``.
+        cost: the tokens of a message.
+        count: the tokens of a text.
+    """
+
+    history: History
+    budget: int
+    room: int
+    options: Mapping[str, Any]
+    cost: Callable[[Dict[str, Any]], int]
+    count: Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Be what a strategy gives back.
+
+    Attributes:
+        groups: the groups to keep, in any order. Where they exceed the room, the
+            builder drops the oldest of them.
+        summary: a message that stands for older ones, or None.
+        summarized: the groups that the summary stands for.
+        notes: entries for the metadata of the result.
+    """
+
+    groups: Sequence[Group]
+    summary: Optional[Dict[str, Any]] = None
+    summarized: Sequence[Group] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+Strategy = Callable[[Request], Union[Choice, Iterable[Group]]]
+
+
+def newest_that_fit(history: History, room: int) -> List[Group]:
+    """Return the newest groups that fit the room without a gap, newest first."""
+    kept: List[Group] = []
+    for group in history.newest_first():
+        room -= group.tokens
+        if room < 0:
+            break
+        kept.append(group)
+    return kept

@@ -1,0 +1,12 @@
+"""Keep the newest groups of messages that fit."""
+
+from __future__ import annotations
+
+from contextstore.context.strategies.base import Choice, Request, newest_that_fit
+
+__all__ = ["recent_only"]
+
+
+def recent_only(request: Request) -> Choice:
+    """Keep as many of the newest groups as fit, cut wherever the room ends."""
+    return Choice(newest_that_fit(request.history, request.room))
