@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextstore.backends.base import MemoryBackend, WriteResult
 from contextstore.backends.memory import InMemoryMemory
 from contextstore.backends.sqlite import SQLiteMemory
+from contextstore.context.builder import BuildResult, ContextBuilder
+from contextstore.context.strategies import register_strategy
+from contextstore.context.tokenizers import Tokenizer, tokenizer_from_name
 from contextstore.errors import (
     AsyncContextError,
     BusyError,
@@ -39,10 +42,12 @@ __version__ = "2.0.0a1"
 
 __all__ = [
     "AsyncContextError",
+    "BuildResult",
     "BusyError",
     "ClosedError",
     "ConfigurationError",
     "ConflictError",
+    "ContextBuilder",
     "ContextOverflowError",
     "ContextStoreError",
     "CorruptDataError",
@@ -66,8 +71,11 @@ __all__ = [
     "SyncMemory",
     "SyncRetrieval",
     "SyncSessionStore",
+    "Tokenizer",
     "UnavailableError",
     "UnsupportedOperationError",
     "WriteResult",
+    "register_strategy",
     "retrieve_relevant",
+    "tokenizer_from_name",
 ]

@@ -39,9 +39,10 @@ from typing import (
 from contextstore.errors import AsyncContextError, ConfigurationError
 
 T = TypeVar("T")
+Loop = asyncio.AbstractEventLoop
 
 
-def running_loop() -> Optional[asyncio.AbstractEventLoop]:
+def running_loop() -> Optional[Loop]:
     """Return the event loop that runs in this thread, or None."""
     try:
         return asyncio.get_running_loop()
@@ -121,15 +122,13 @@ async def call(function: Callable[..., T], *arguments: Any) -> T:
 class Ticket:
     """Be one piece of blocking work that a coroutine waits for.
 
-    The thread that does the work calls ``begin`` before and ``deliver`` after it; the
+    The thread that does the work calls ``begin`` and ``run``, and then ``deliver``; the
     coroutine awaits ``outcome`` or ``settled_outcome``.
     """
 
     __slots__ = ("_claim", "_delivered", "_future", "error", "loop", "result", "work")
 
-    def __init__(
-        self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, work: Callable[..., Any], loop: Loop) -> None:
         self.work = work
         self.loop = loop
         self.result: Any = None
@@ -145,6 +144,22 @@ class Ticket:
             return self._claim.pop()
         except IndexError:
             return False
+
+    def renounce(self) -> None:
+        """Give the claim back: the work was not done after all."""
+        self._claim.append(True)
+
+    def run(self, *arguments: Any) -> None:
+        """Do the work and keep what came of it."""
+        self.result = self.error = None
+        try:
+            self.result = self.work(*arguments)
+        except StopIteration as error:
+            # No future takes this one: it would end the coroutine that waits.
+            self.error = RuntimeError("blocking code raised StopIteration")
+            self.error.__cause__ = error
+        except Exception as error:
+            self.error = error
 
     async def outcome(self) -> Any:
         """Wait for the result; a cancelled caller leaves at once."""
@@ -188,14 +203,6 @@ class Ticket:
             self._future.set_result(self.result)
 
 
-def perform(ticket: Ticket) -> None:
-    """Do the work of a ticket that has begun and keep what came of it."""
-    try:
-        ticket.result = ticket.work()
-    except BaseException as error:
-        ticket.error = error
-
-
 def deliver(tickets: Iterable[Ticket]) -> None:
     """Wake the callers of finished tickets, once for each loop that is open."""
     by_loop: Dict[asyncio.AbstractEventLoop, List[Ticket]] = {}
@@ -215,9 +222,14 @@ def _resolve_all(tickets: List[Ticket]) -> None:
 
 
 def _complete(ticket: Ticket) -> None:
-    if ticket.begin():
-        perform(ticket)
-        deliver([ticket])
+    if not ticket.begin():
+        return
+    try:
+        ticket.run()
+    except BaseException as error:
+        # The thread is ours: whatever ends its work belongs to the one who waits.
+        ticket.error = error
+    deliver([ticket])
 
 
 class Worker:
@@ -282,7 +294,7 @@ class Portal:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._loop: Optional[Loop] = None
         self._pid = 0
 
     def run(self, awaitable: Awaitable[T]) -> T:
@@ -298,7 +310,7 @@ class Portal:
         """Start an awaitable on the portal's loop."""
         return asyncio.run_coroutine_threadsafe(_awaited(awaitable), self._started())
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _started(self) -> Loop:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()

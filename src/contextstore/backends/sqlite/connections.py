@@ -34,11 +34,21 @@ def open_writer(location: str) -> sqlite3.Connection:
     try:
         with mapped(location):
             _prepare(connection, location)
-            connection.execute("PRAGMA synchronous = FULL")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def set_durability(connection: sqlite3.Connection, durability: str) -> None:
+    """Say when a commit counts: when it is on the disk, or when it is in the log.
+
+    Args:
+        durability: ``full`` (one fdatasync a commit) or ``relaxed`` (none between
+            checkpoints: a power cut may lose what was last acknowledged).
+    """
+    level = {"full": "FULL", "relaxed": "NORMAL"}[durability]
+    connection.execute(f"PRAGMA synchronous = {level}")
 
 
 def open_reader(location: str) -> sqlite3.Connection:

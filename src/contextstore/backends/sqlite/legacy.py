@@ -65,7 +65,7 @@ def import_legacy(connection: sqlite3.Connection) -> None:
     _logger.info("copied %d sessions of contextstore 1.0.1", len(done))
 
 
-def _records(session_id: str, text: Any) -> List[Record]:
+def _records(session_id: Any, text: Any) -> List[Record]:
     try:
         messages.validate_session_id(session_id)
         old = json.loads(text) if text else []
@@ -94,7 +94,7 @@ def _restored(stored: Message) -> Message:
     }
     rest = {name: item for name, item in content.items() if name not in moved}
     message = {name: item for name, item in stored.items() if name != "content"}
-    if wrapped and ("role" in moved or len(content) == 1):
+    if wrapped:
         message["content"] = content["data"]
     elif rest or not moved:
         message["content"] = rest

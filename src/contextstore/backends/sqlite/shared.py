@@ -19,10 +19,12 @@ class Lease:
 
     Args:
         location: the absolute path, or ``:memory:`` for an engine of its own.
+        durability: ``full`` or ``relaxed``; the engine takes the stricter.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, durability: str) -> None:
         self.location = location
+        self._durability = durability
         self._engine: Optional[Engine] = None
         self._released = False
 
@@ -41,7 +43,9 @@ class Lease:
                         location=self.location,
                     )
                 if self._engine is None:
-                    self._engine = _join(self.location)
+                    engine = _join(self.location)
+                    engine.require_durability(self._durability)
+                    self._engine = engine
         return self._engine
 
     def release(self) -> None:

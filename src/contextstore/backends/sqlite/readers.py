@@ -1,0 +1,79 @@
+"""Own the connections that read one SQLite file; readers and the writer do not wait."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import Callable, List, TypeVar
+
+from contextstore._hop import Worker
+from contextstore.backends.sqlite.connections import BUSY_SECONDS, MEMORY, open_reader
+from contextstore.backends.sqlite.failures import mapped
+from contextstore.backends.sqlite.process_lock import ProcessLock
+from contextstore.backends.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+_MOST_IDLE = 4
+
+
+class Readers:
+    """Read one SQLite file, from any thread and any loop.
+
+    Args:
+        writer: opens the file first, and reads where there is only its connection.
+    """
+
+    def __init__(self, location: str, writer: Writer) -> None:
+        self._location = location
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._idle: List[sqlite3.Connection] = []
+        self._closed = False
+        self._worker = Worker("contextstore-sqlite-read")
+
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query; one statement sees one state of the file."""
+        if self._location == MEMORY:
+            with self._writer.exclusively() as connection:
+                return query(connection)
+        reader = self._take()
+        try:
+            with mapped(self._location):
+                return query(reader)
+        finally:
+            self._give_back(reader)
+
+    async def fetch(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query for an async caller, on the one thread that reads for these."""
+        return await self._worker.call(lambda: self.read(query))
+
+    def close(self) -> None:
+        """Close the connections that nobody uses now, and each other one after use."""
+        self._worker.close()
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.close()
+
+    def _take(self) -> sqlite3.Connection:
+        if self._writer.connection is None:
+            # It makes the tables, and keeps the log in place for the readers.
+            with self._writer.exclusively():
+                pass
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return open_reader(self._location)
+
+    def _give_back(self, reader: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < _MOST_IDLE:
+                self._idle.append(reader)
+                return
+        # After the writer closed, this may be the last connection, and copy the log.
+        lock = ProcessLock.beside(self._location, BUSY_SECONDS)
+        with lock:
+            reader.close()
+        lock.close()

@@ -1,0 +1,248 @@
+"""Own the one connection of a process that writes to a file, and commit in groups.
+
+The connection belongs to whoever holds the lock. A sync caller that finds it free
+leads: it commits its own write together with what is queued. Otherwise it queues and
+waits. A thread leads for async callers and for those who found the lock taken. While
+one batch is being synced to the disk, the next one gathers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Callable, Deque, Generator, List, Optional, TypeVar
+
+from contextstore._hop import Loop, Ticket, deliver, running_loop
+from contextstore.backends.sqlite.connections import (
+    BUSY_SECONDS,
+    MEMORY,
+    open_writer,
+    set_durability,
+)
+from contextstore.backends.sqlite.failures import mapped
+from contextstore.backends.sqlite.group_commit import (
+    AnyTicket,
+    SyncTicket,
+    commit,
+    fail,
+    wake,
+)
+from contextstore.backends.sqlite.process_lock import ProcessLock
+from contextstore.errors import ClosedError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+# An async caller waits for room beyond this many writes; threads are their own bound.
+MOST_QUEUED = 1024
+# One commit must neither hold up its first caller nor grow the log without end.
+MOST_TOGETHER = 256
+
+
+class Writer:
+    """Write to one SQLite file, from any thread and any loop.
+
+    Args:
+        location: the absolute path, or ``:memory:``.
+
+    Attributes:
+        connection: None until the first use opens it.
+    """
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        self._lock = threading.Lock()
+        self._process_lock = (
+            ProcessLock(location, BUSY_SECONDS, wanted=False)
+            if location == MEMORY
+            else ProcessLock.beside(location, BUSY_SECONDS)
+        )
+        self.connection: Optional[sqlite3.Connection] = None
+        self._durability = "relaxed"
+        self._queue_lock = threading.Lock()
+        self._queue: Deque[AnyTicket] = deque()
+        self._waiting_for_room: List[Ticket] = []
+        self._closed = False
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        self._thread: Optional[threading.Thread] = None
+        self._called = False
+
+    def write(self, change: Work[T]) -> T:
+        """Run a change in a transaction; it is kept when this returns.
+
+        Raises:
+            StorageError: nothing of the change was stored.
+        """
+        write = SyncTicket(self._mapped(change))
+        if self._lock.acquire(blocking=False):
+            try:
+                others = self._lead(write)
+            finally:
+                self._lock.release()
+            wake(others)
+        else:
+            self._enqueue(write)
+            write.wait()
+        result: T = write.outcome()
+        return result
+
+    async def submit(self, change: Work[T]) -> T:
+        """Run a change for an async caller.
+
+        A caller that is cancelled leaves when it is certain whether it was stored.
+        """
+        loop = running_loop()
+        if loop is None:
+            return self.write(change)
+        await self._room(loop)
+        ticket = Ticket(self._mapped(change), loop)
+        self._enqueue(ticket)
+        result: T = await ticket.settled_outcome()
+        return result
+
+    @contextmanager
+    def exclusively(self) -> Generator[sqlite3.Connection, None, None]:
+        """Hold the connection, outside any transaction and apart from all processes."""
+        with self._lock, mapped(self._location):
+            connection = self._open()
+            with self._process_lock:
+                yield connection
+
+    def require_durability(self, durability: str) -> None:
+        """Sync as the strictest of those who share the file asks for."""
+        if durability == "full" and self._durability != "full":
+            with self._lock:
+                self._durability = durability
+                if self.connection is not None:
+                    set_durability(self.connection, durability)
+
+    def close(self) -> None:
+        """Close the connection; what is still queued fails with ClosedError."""
+        with self._lock:
+            with self._queue_lock:
+                self._closed = True
+                left = [write for write in self._queue if write.begin()]
+                self._queue.clear()
+            if self.connection is not None:
+                with self._process_lock:
+                    self.connection.close()
+            self.connection = None
+            self._process_lock.close()
+        self._calls.put(False)
+        fail(left, self._closed_error())
+        wake(left)
+
+    def _lead(self, own: SyncTicket) -> List[AnyTicket]:
+        """Commit a write with what is queued, and return the others, who then know."""
+        others = self._take()
+        try:
+            self._commit([own, *others])
+        except BaseException:
+            # An interrupt of this thread, which is not theirs: nothing was stored.
+            self._put_back(others)
+            raise
+        return others
+
+    def _serve(self) -> None:
+        """Lead for those who do not; runs on a thread until the writer is closed."""
+        while self._calls.get():
+            with self._queue_lock:
+                self._called = False
+            while self._lead_queued():
+                pass
+
+    def _lead_queued(self) -> bool:
+        with self._lock:
+            writes = self._take()
+            try:
+                self._commit(writes)
+            except BaseException as error:
+                # The thread is ours: what ends the work belongs to those who wait.
+                fail(writes, error)
+        wake(writes)
+        return bool(writes)
+
+    def _commit(self, writes: List[AnyTicket]) -> None:
+        if not writes:
+            return
+        try:
+            with mapped(self._location):
+                connection = self._open()
+                with self._process_lock:
+                    commit(connection, writes)
+        except Exception as error:
+            fail(writes, error)
+
+    def _open(self) -> sqlite3.Connection:
+        """Return the connection; call it with the lock held."""
+        if self._closed:
+            raise self._closed_error()
+        if self.connection is not None and self.connection.in_transaction:
+            # A transaction could not be undone: closing the connection undoes it.
+            self.connection.close()
+            self.connection = None
+        if self.connection is None:
+            with self._process_lock:
+                self.connection = open_writer(self._location)
+            set_durability(self.connection, self._durability)
+        return self.connection
+
+    def _mapped(self, change: Work[T]) -> Work[T]:
+        def run(connection: sqlite3.Connection) -> T:
+            with mapped(self._location):
+                return change(connection)
+
+        return run
+
+    def _enqueue(self, write: AnyTicket) -> None:
+        with self._queue_lock:
+            if self._closed:
+                raise self._closed_error()
+            self._queue.append(write)
+            self._call_thread()
+
+    async def _room(self, loop: Loop) -> None:
+        """Wait while too much is queued."""
+        while len(self._queue) >= MOST_QUEUED:
+            ticket = Ticket(lambda: None, loop)
+            with self._queue_lock:
+                self._waiting_for_room.append(ticket)
+            if self._queue:
+                await ticket.outcome()
+
+    def _take(self) -> List[AnyTicket]:
+        """Take what the next commit takes along, leaving out what was withdrawn."""
+        taken: List[AnyTicket] = []
+        with self._queue_lock:
+            while self._queue and len(taken) < MOST_TOGETHER:
+                write = self._queue.popleft()
+                if write.begin():
+                    taken.append(write)
+            waiting, self._waiting_for_room = self._waiting_for_room, []
+        deliver(waiting)
+        return taken
+
+    def _put_back(self, writes: List[AnyTicket]) -> None:
+        for write in writes:
+            write.renounce()
+        with self._queue_lock:
+            self._queue.extendleft(reversed(writes))
+            self._call_thread()
+
+    def _call_thread(self) -> None:
+        """See to it that the thread looks at the queue; call it with its lock held."""
+        if self._called:
+            return
+        self._called = True
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._serve, name="contextstore-sqlite-write", daemon=True
+            )
+            self._thread.start()
+        self._calls.put(True)
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError(f"{self._location} was closed", location=self._location)
