@@ -2,6 +2,7 @@
 
     python3 scripts/environments.py develop   .venv, and .venv-3.X of the oldest
     python3 scripts/environments.py test 3.X  .venvs/test-3.X with the built wheel
+    python3 scripts/environments.py demo      .venvs/demo, always fresh, for the examples
 
 An environment is made anew when its Python changed, and brought up to date when
 [project] in pyproject.toml or the versions pinned in scripts/constraints/ did; the
@@ -50,6 +51,15 @@ def test(interpreter: interpreters.Interpreter) -> Path:
     if not _is_stamped(folder, "wheel", wheel.parent.name):
         _install(interpreter, folder, "--force-reinstall", "--no-deps", str(wheel))
         _write_stamp(folder, "wheel", wheel.parent.name)
+    return _python(folder)
+
+
+def demo(interpreter: interpreters.Interpreter) -> Path:
+    """Return the Python of a fresh environment, as a user has it after installing."""
+    folder = ROOT / ".venvs" / "demo"
+    wheel = build_wheel()
+    shutil.rmtree(folder, ignore_errors=True)
+    _provide(interpreter, folder, f"{wheel}[all]")
     return _python(folder)
 
 
@@ -179,6 +189,8 @@ def main(arguments: List[str]) -> None:
             pythons = developers()
         elif arguments[:1] == ["test"]:
             pythons = [test(interpreters.find((arguments[1:] or ["newest"])[0]))]
+        elif arguments == ["demo"]:
+            pythons = [demo(interpreters.find("newest"))]
         else:
             raise SystemExit(__doc__)
     for python in pythons:
