@@ -2,7 +2,7 @@
 
     python3 scripts/environments.py develop   .venv, and .venv-3.X of the oldest
     python3 scripts/environments.py test 3.X  .venvs/test-3.X with the built wheel
-    python3 scripts/environments.py demo      .venvs/demo, always fresh, for the examples
+    python3 scripts/environments.py demo      .venvs/demo, always fresh
 
 An environment is made anew when its Python changed, and brought up to date when
 [project] in pyproject.toml or the versions pinned in scripts/constraints/ did; the
