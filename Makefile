@@ -6,7 +6,7 @@ PYTHON3 ?= python3
 PYTHON ?= newest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint check format vocab coverage mutation clean
+.PHONY: help setup test lint check format vocab demo coverage mutation clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,11 @@ format: setup ## put the code into its form, and mend what ruff can mend
 
 vocab: setup ## fetch tiktoken's vocabularies, as the tests need them
 	@.venv/bin/python scripts/vocabularies.py
+
+demo: ## show the library on a long conversation, in a fresh environment
+	@$(PYTHON3) scripts/environments.py demo
+	@.venvs/demo/bin/python scripts/vocabularies.py
+	@TIKTOKEN_CACHE_DIR=.cache/vocab .venvs/demo/bin/python examples/demo.py
 
 coverage: setup vocab ## measure lines and branches, on the sources; at least 95 %
 	@.venv/bin/coverage erase
