@@ -30,7 +30,8 @@ _WHEEL_INPUTS = ("src", "pyproject.toml", "README.md", "LICENSE")
 
 def develop(interpreter: interpreters.Interpreter, folder: Path) -> Path:
     """Return the Python of an environment with the sources installed as they are."""
-    _provide(interpreter, folder, "--editable", f"{ROOT}[dev]")
+    _provide_python(interpreter, folder)
+    _provide_packages(interpreter, folder, "--editable", f"{ROOT}[dev]")
     return _python(folder)
 
 
@@ -46,8 +47,9 @@ def developers() -> List[Path]:
 def test(interpreter: interpreters.Interpreter) -> Path:
     """Return the Python of an environment with the built wheel and the test tools."""
     folder = ROOT / ".venvs" / f"test-{interpreter.minor}"
-    wheel = build_wheel()
-    _provide(interpreter, folder, f"{wheel}[test]")
+    _provide_python(interpreter, folder)
+    wheel = build_wheel(_python(folder))
+    _provide_packages(interpreter, folder, f"{wheel}[test]")
     if not _is_stamped(folder, "wheel", wheel.parent.name):
         _install(interpreter, folder, "--force-reinstall", "--no-deps", str(wheel))
         _write_stamp(folder, "wheel", wheel.parent.name)
@@ -57,20 +59,20 @@ def test(interpreter: interpreters.Interpreter) -> Path:
 def demo(interpreter: interpreters.Interpreter) -> Path:
     """Return the Python of a fresh environment, as a user has it after installing."""
     folder = ROOT / ".venvs" / "demo"
-    wheel = build_wheel()
     shutil.rmtree(folder, ignore_errors=True)
-    _provide(interpreter, folder, f"{wheel}[all]")
+    _provide_python(interpreter, folder)
+    wheel = build_wheel(_python(folder))
+    _provide_packages(interpreter, folder, f"{wheel}[all]")
     return _python(folder)
 
 
-def build_wheel() -> Path:
+def build_wheel(python: Path) -> Path:
     """Build the wheel of the sources as they are now, once, and return it."""
     folder = CACHE / "wheel" / _digest_of_sources()
     built = sorted(folder.glob("*.whl"))
     if built:
         return built[0]
     shutil.rmtree(CACHE / "wheel", ignore_errors=True)
-    python = develop(interpreters.find("newest"), ROOT / ".venv")
     pip = [str(python), "-m", "pip", "wheel", "-qq", "--no-deps"]
     subprocess.run([*pip, "--wheel-dir", str(folder), str(ROOT)], check=True)
     return next(folder.glob("*.whl"))
@@ -85,15 +87,19 @@ def one_at_a_time() -> Generator[None, None, None]:
         yield
 
 
-def _provide(
-    interpreter: interpreters.Interpreter, folder: Path, *requirements: str
-) -> None:
-    """Make an environment and install into it, as far as that is not done."""
+def _provide_python(interpreter: interpreters.Interpreter, folder: Path) -> None:
+    """Make an environment where there is none of this Python."""
     # An environment with links to the sources breaks when the checkout moves.
     basis = repr((interpreter, str(ROOT)))
     if not _is_stamped(folder, "basis", basis):
         _create(interpreter, folder)
         _write_stamp(folder, "basis", basis)
+
+
+def _provide_packages(
+    interpreter: interpreters.Interpreter, folder: Path, *requirements: str
+) -> None:
+    """Install into an environment what is not installed yet."""
     digest = _digest_of_requirements(interpreter)
     if not _is_stamped(folder, "requirements", digest):
         print(f"installing into {folder.relative_to(ROOT)}", flush=True)
