@@ -29,11 +29,14 @@ def exported(module_name: str) -> List[str]:
 
 
 def public_members(cls: type) -> Iterator[Tuple[str, object]]:
-    """Yield what a class itself defines under a public name and can carry a text."""
+    """Yield what a class itself defines under a public name and can carry a text.
+
+    The name of a test in a suite to subclass says what the test shows.
+    """
     for name, member in vars(cls).items():
         if isinstance(member, (staticmethod, classmethod)):
             member = member.__func__
-        if not name.startswith("_") and (
+        if not name.startswith(("_", "test_")) and (
             inspect.isfunction(member) or isinstance(member, property)
         ):
             yield name, member
