@@ -271,12 +271,15 @@ def canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+# json.dumps would make an encoder for each call.
+_encoder = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+)
+
+
 def encode(message: Message) -> bytes:
     """Return a prepared message as compact JSON in UTF-8."""
-    text = json.dumps(
-        message, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
-    return text.encode("utf-8")
+    return _encoder.encode(message).encode("utf-8")
 
 
 def decode(body: bytes) -> Message:

@@ -12,7 +12,6 @@ from contextstore.backends.records import (
     check_version,
     plan_append,
     plan_save,
-    refuse_made_twice,
 )
 from contextstore.backends.stamps import Clock, IdFactory, Stamps
 from contextstore.errors import (
@@ -142,7 +141,6 @@ class InMemoryMemory(MemoryBackend):
             session = self._sessions.get(session_id, session)
             check_version(session_id, expected_version, session.version)
             plan = plan_append(session_id, incoming, session.find, self._stamps)
-            refuse_made_twice(session_id, plan.added, session.find)
             if plan.added or session.version == 0:
                 session.replace_from(len(session.records), plan.added)
                 session.version += 1

@@ -96,6 +96,8 @@ def plan_append(
         known = find(message["id"]) if "id" in message else None
         if known is None:
             record = make_record(dict(message), stamps)
+            if "id" not in message and not stamps.makes_unique_ids:
+                _refuse_known(session_id, record, find)
             added.append(record)
             ids.append(record.id)
         elif _is_stored_as(message, known):
@@ -111,26 +113,16 @@ def plan_append(
     return AppendPlan(tuple(ids), added)
 
 
-def refuse_made_twice(
-    session_id: str, added: Iterable[Record], find: Callable[[str], Optional[Record]]
+def _refuse_known(
+    session_id: str, record: Record, find: Callable[[str], Optional[Record]]
 ) -> None:
-    """Refuse an id that the id factory made although the session has it.
-
-    Raises:
-        ConflictError: the session has the id.
-    """
-    for record in added:
-        if find(record.id) is not None:
-            raise id_made_twice(session_id)
-
-
-def id_made_twice(session_id: str) -> ConflictError:
-    """Return the error for an id factory that repeats itself."""
-    return ConflictError(
-        f"session {session_id!r}: the id factory gave an id that the session has "
-        f"already; ids have to be unique in their session",
-        session_id=session_id,
-    )
+    """Refuse an id that the caller's id factory made although the session has it."""
+    if find(record.id) is not None:
+        raise ConflictError(
+            f"session {session_id!r}: the id factory gave an id that the session has "
+            f"already; ids have to be unique in their session",
+            session_id=session_id,
+        )
 
 
 def plan_save(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from datetime import datetime, timezone
 from typing import Callable, NamedTuple, Optional
 
@@ -28,6 +27,11 @@ class Stamps(NamedTuple):
         """Return the given sources, and the defaults where None was given."""
         return cls(id_factory or time_ordered_id, clock or utc_timestamp)
 
+    @property
+    def makes_unique_ids(self) -> bool:
+        """Tell whether an id that was made cannot be there already."""
+        return self.id_factory is time_ordered_id
+
 
 def time_ordered_id() -> str:
     """Return a UUID of version 7 (RFC 9562): later ids sort after earlier ones.
@@ -39,7 +43,11 @@ def time_ordered_id() -> str:
     fraction = (rest << 12) // 1_000_000
     random = int.from_bytes(os.urandom(8), "big") >> 2
     value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    # uuid.UUID would give the same text in three times the time.
+    return "-".join(
+        (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    )
 
 
 def utc_timestamp() -> str:

@@ -22,11 +22,14 @@ _DAMAGED = (
     "no such table",
     "no such column",
     "already exists",
+    "constraint failed",
     "could not decode to utf-8",
     "unsupported file format",
 )
 _BUSY = ("locked", "busy")
 _CLOSED = ("closed database",)
+
+DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def mapped(location: str) -> Generator[None, None, None]:
     """Raise the library's error for an error of sqlite3, with the cause kept."""
     try:
         yield
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except DRIVER_ERRORS as error:
         raise translated(error, location) from error
 
 

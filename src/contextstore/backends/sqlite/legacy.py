@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from typing import Any, Dict, List
+from typing import Any, List, Set
 
 from contextstore import messages
 from contextstore.backends.records import Record, make_record
@@ -50,7 +50,7 @@ def import_legacy(connection: sqlite3.Connection) -> None:
     stored = connection.execute(
         "SELECT session_id, context_json FROM tb_context ORDER BY id"
     ).fetchall()
-    done: Dict[str, int] = {}
+    done: Set[str] = set()
     for session_id, text in stored:
         if session_id in done:
             _logger.warning(
@@ -60,8 +60,9 @@ def import_legacy(connection: sqlite3.Connection) -> None:
             )
             continue
         records = _records(session_id, text)
-        done[session_id] = rows.create_session(connection, session_id)
-        rows.insert(connection, session_id, done[session_id], 1, records)
+        session = rows.create_session(connection, session_id)
+        rows.insert(connection, session_id, session, session.last, records)
+        done.add(session_id)
     _logger.info("copied %d sessions of contextstore 1.0.1", len(done))
 
 

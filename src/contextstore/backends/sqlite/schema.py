@@ -29,6 +29,8 @@ CREATE TABLE context_messages (
     session INTEGER NOT NULL,
     position INTEGER NOT NULL,
     message_id TEXT NOT NULL,
+    -- A number made of the message id, to find it by: not unique.
+    id_key INTEGER NOT NULL,
     -- What the store filled in: 1 the id, 2 the timestamp.
     filled INTEGER NOT NULL,
     pinned INTEGER NOT NULL,
@@ -39,7 +41,7 @@ CREATE TABLE context_messages (
     body BLOB NOT NULL
 );
 CREATE UNIQUE INDEX context_messages_position ON context_messages (session, position);
-CREATE UNIQUE INDEX context_messages_id ON context_messages (session, message_id);
+CREATE INDEX context_messages_id ON context_messages (session, id_key);
 """
 
 

@@ -13,7 +13,6 @@ from contextstore.backends.base import WriteResult
 from contextstore.backends.records import (
     Record,
     check_version,
-    id_made_twice,
     plan_append,
     plan_save,
 )
@@ -53,7 +52,7 @@ def append(
         raise SessionNotFoundError.of(place.session_id)
     check_version(place.session_id, expected_version, session.version if session else 0)
     if session is None:
-        session = _created(connection, place.session_id)
+        session = rows.create_session(connection, place.session_id)
     state = session
 
     def find(message_id: str) -> Optional[Record]:
@@ -62,7 +61,7 @@ def append(
         )
 
     plan = plan_append(place.session_id, incoming, find, stamps)
-    _insert(connection, place.session_id, session, session.last, plan.added)
+    rows.insert(connection, place.session_id, session, session.last, plan.added)
     return WriteResult(plan.ids, session.version + len(plan.added))
 
 
@@ -78,15 +77,15 @@ def save(
     session = rows.find_session(connection, place.session_id)
     check_version(place.session_id, expected_version, session.version if session else 0)
     if session is None:
-        session = _created(connection, place.session_id)
+        session = rows.create_session(connection, place.session_id)
     stored = rows.load_records(connection, place.location, place.session_id, session)
     plan = plan_save(incoming, stored, stamps)
     last = session.pruned + plan.kept
     if last == session.last:
-        _insert(connection, place.session_id, session, last, plan.added)
+        rows.insert(connection, place.session_id, session, last, plan.added)
         return WriteResult(plan.ids, session.version + len(plan.added), plan.removed)
     rows.delete_from(connection, session, last + 1)
-    _insert(connection, place.session_id, session, last, plan.added)
+    rows.insert(connection, place.session_id, session, last, plan.added)
     version = session.version + 1
     rows.set_version(connection, session, last + len(plan.added), version)
     return WriteResult(plan.ids, version, plan.removed)
@@ -117,21 +116,3 @@ def _existing(connection: sqlite3.Connection, session_id: str) -> SessionRow:
     if session is None:
         raise SessionNotFoundError.of(session_id)
     return session
-
-
-def _created(connection: sqlite3.Connection, session_id: str) -> SessionRow:
-    rows.create_session(connection, session_id)
-    return _existing(connection, session_id)
-
-
-def _insert(
-    connection: sqlite3.Connection,
-    session_id: str,
-    session: SessionRow,
-    last: int,
-    added: Sequence[Record],
-) -> None:
-    try:
-        rows.insert(connection, session_id, session.number, last + 1, added)
-    except sqlite3.IntegrityError as error:
-        raise id_made_twice(session_id) from error

@@ -22,7 +22,7 @@ from contextstore.backends.sqlite.connections import (
     open_writer,
     set_durability,
 )
-from contextstore.backends.sqlite.failures import mapped
+from contextstore.backends.sqlite.failures import DRIVER_ERRORS, mapped, translated
 from contextstore.backends.sqlite.group_commit import (
     AnyTicket,
     SyncTicket,
@@ -191,9 +191,12 @@ class Writer:
         return self.connection
 
     def _mapped(self, change: Work[T]) -> Work[T]:
+        # A context manager would cost as much as a statement.
         def run(connection: sqlite3.Connection) -> T:
-            with mapped(self._location):
+            try:
                 return change(connection)
+            except DRIVER_ERRORS as error:
+                raise translated(error, self._location) from error
 
         return run
 
