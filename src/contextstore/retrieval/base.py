@@ -22,6 +22,7 @@ from typing import (
 from contextstore import _hop
 from contextstore.errors import InvalidInputError, UnsupportedOperationError
 from contextstore.messages import validate_k, validate_session_id
+from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.embedding import EmbedFn, embed
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RetrievalBackend",
     "RetrievedItem",
+    "ScanningBackend",
     "VectorItem",
     "retrieve_relevant",
     "validate_count",
@@ -150,6 +152,33 @@ class RetrievalBackend(ABC):
             f"{type(self).__name__} has no {operation}(); write the method in the "
             f"backend, or use one that has it"
         )
+
+
+class ScanningBackend(RetrievalBackend):
+    """Be the base of the stores of this library, which can score a whole session."""
+
+    @abstractmethod
+    async def scan(
+        self,
+        session_id: str,
+        query_vector: Sequence[float],
+        centring: float,
+        pool: Optional[int] = None,
+        also: Sequence[str] = (),
+    ) -> Optional[DenseScan]:
+        """Score the vectors of a session for a query; None where it has none.
+
+        Args:
+            centring: the share of the mean vector that is taken out.
+            pool: score only so many, those nearest to the query when that share is
+                taken out of it, and those of ``also``.
+        """
+
+    @abstractmethod
+    async def metadata_of(
+        self, session_id: str, message_ids: Sequence[str]
+    ) -> Dict[str, Dict[str, Any]]:
+        """Return copies of the metadata of those messages that have a vector."""
 
 
 def validate_count(k: Any) -> int:

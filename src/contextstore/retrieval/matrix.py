@@ -44,6 +44,14 @@ class VectorMatrix(Protocol):
         """Remove a row; the last one takes its place, so that no gap stays."""
         ...
 
+    def total(self) -> List[float]:
+        """Return the sum of all rows, exact."""
+        ...
+
+    def scores(self, query: FloatArray, rows: Optional[Sequence[int]] = None) -> Any:
+        """Return the exact scores of some rows, or all, as a column of ``columns``."""
+        ...
+
     def best(
         self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
     ) -> List[ScoredRow]:
@@ -88,12 +96,24 @@ class PlainMatrix:
         self.replace(row, last)
         del self._flat[-self.dimension :]
 
+    def total(self) -> List[float]:
+        """Return the sum of all rows."""
+        step = self.dimension
+        return [sum(self._flat[place::step], 0.0) for place in range(step)]
+
+    def scores(
+        self, query: FloatArray, rows: Optional[Sequence[int]] = None
+    ) -> List[float]:
+        """Return the exact scores of some rows, or all."""
+        chosen = range(len(self)) if rows is None else rows
+        return [self._score(row, query) for row in chosen]
+
     def best(
         self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
     ) -> List[ScoredRow]:
         """Return the rows with their scores: all that were looked at."""
         chosen = range(len(self)) if rows is None else rows
-        return [(row, self._score(row, query)) for row in chosen]
+        return list(zip(chosen, self.scores(query, chosen)))
 
     def _score(self, row: int, query: FloatArray) -> float:
         start = row * self.dimension
@@ -110,6 +130,9 @@ class NumpyMatrix:
         self._numpy = numpy
         self._data = self._make_room(_FIRST_CAPACITY)
         self._count = 0
+        # Sums of grid points are exact in float64, so adding and taking away rows
+        # leaves no error behind.
+        self._total = numpy.zeros(dimension)
 
     def __len__(self) -> int:
         return self._count
@@ -123,14 +146,18 @@ class NumpyMatrix:
             self._move_to(max(total, 2 * len(self._data)))
         self._data[self._count : total] = added
         self._count = total
+        self._total += added.sum(axis=0, dtype=self._numpy.float64)
 
     def replace(self, row: int, vector: FloatArray) -> None:
         """Overwrite a row."""
+        self._total -= self._data[row]
         self._data[row] = vector
+        self._total += self._data[row]
 
     def remove(self, row: int) -> None:
         """Remove a row; the last one takes its place."""
         self._count -= 1
+        self._total -= self._data[row]
         self._data[row] = self._data[self._count]
         if _FIRST_CAPACITY < 4 * self._count < len(self._data):
             self._move_to(2 * self._count)
@@ -143,16 +170,28 @@ class NumpyMatrix:
         data[: self._count] = self._data[: self._count]
         self._data = data
 
+    def total(self) -> List[float]:
+        """Return the sum of all rows."""
+        components: List[float] = self._total.tolist()
+        return components
+
+    def scores(self, query: FloatArray, rows: Optional[Sequence[int]] = None) -> Any:
+        """Return the exact scores of some rows, or all."""
+        return self._scores(self._rows(rows), query)
+
+    def _rows(self, rows: Optional[Sequence[int]]) -> Any:
+        if rows is None:
+            return self._data[: self._count]
+        return self._data[self._numpy.array(rows, dtype=self._numpy.intp)]
+
     def best(
         self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
     ) -> List[ScoredRow]:
         """Return the k best rows and those that tie with the last of them."""
-        data = self._data[: self._count]
-        if rows is not None:
-            chosen = self._numpy.array(rows, dtype=self._numpy.intp)
-            found = self._best_of(data[chosen], query, k)
-            return [(rows[place], score) for place, score in found]
-        return self._best_of(data, query, k)
+        found = self._best_of(self._rows(rows), query, k)
+        if rows is None:
+            return found
+        return [(rows[place], score) for place, score in found]
 
     def _best_of(self, data: Any, query: FloatArray, k: int) -> List[ScoredRow]:
         scores = self._scores(data, query)

@@ -14,11 +14,12 @@ from contextstore.messages import (
     validate_session_id,
 )
 from contextstore.retrieval.base import (
-    RetrievalBackend,
     RetrievedItem,
+    ScanningBackend,
     VectorItem,
     validate_count,
 )
+from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.session_vectors import SessionVectors
 from contextstore.retrieval.vectors import floats_of, unit_vectors
 
@@ -29,7 +30,7 @@ __all__ = ["InMemoryEmbeddingStore"]
 _INLINE_NUMBERS = 2_000_000
 
 
-class InMemoryEmbeddingStore(RetrievalBackend):
+class InMemoryEmbeddingStore(ScanningBackend):
     """Keep vectors in memory and search them exactly.
 
     Scores are cosines, the same to the bit with numpy and without, in any order of
@@ -101,9 +102,37 @@ class InMemoryEmbeddingStore(RetrievalBackend):
         validate_session_id(session_id)
         validate_count(k)
         query = floats_of(query_vector, "query_vector")
-        if self._size(session_id) * len(query) <= _INLINE_NUMBERS:
+        if self._is_short(session_id, query):
             return self._search(session_id, query, k)
         return await _hop.call(self._search, session_id, query, k)
+
+    async def scan(
+        self,
+        session_id: str,
+        query_vector: Sequence[float],
+        centring: float,
+        pool: Optional[int] = None,
+        also: Sequence[str] = (),
+    ) -> Optional[DenseScan]:
+        """Score the vectors of a session for a query; see ``ScanningBackend``."""
+        validate_session_id(session_id)
+        query = floats_of(query_vector, "query_vector")
+        arguments = (session_id, query, centring, pool, also)
+        if self._is_short(session_id, query):
+            return self._scan(*arguments)
+        return await _hop.call(self._scan, *arguments)
+
+    async def metadata_of(
+        self, session_id: str, message_ids: Sequence[str]
+    ) -> Dict[str, Dict[str, Any]]:
+        """Return copies of the metadata of those messages that have a vector."""
+        validate_session_id(session_id)
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                return {}
+            found = {one: session.metadata_of(one) for one in message_ids}
+        return {one: _copied(kept) for one, kept in found.items() if kept is not None}
 
     async def has_embedding(self, session_id: str, message_id: str) -> bool:
         """Tell whether the session holds a vector under this message id."""
@@ -138,9 +167,10 @@ class InMemoryEmbeddingStore(RetrievalBackend):
             # An empty store may be filled again by another model.
             self._dimension = None
 
-    def _size(self, session_id: str) -> int:
+    def _is_short(self, session_id: str, query: List[float]) -> bool:
         with self._lock:
-            return len(self._sessions.get(session_id, ()))
+            size = len(self._sessions.get(session_id, ()))
+        return size * len(query) <= _INLINE_NUMBERS
 
     def _search(
         self, session_id: str, query: List[float], k: int
@@ -152,6 +182,24 @@ class InMemoryEmbeddingStore(RetrievalBackend):
                 return []
             found = session.search(unit_vectors([query]), k)
         return [replace(item, metadata=_copied(item.metadata)) for item in found]
+
+    def _scan(
+        self,
+        session_id: str,
+        query: List[float],
+        centring: float,
+        pool: Optional[int],
+        also: Sequence[str],
+    ) -> Optional[DenseScan]:
+        with self._lock:
+            self._check_dimension(len(query), "query_vector")
+            session = self._sessions.get(session_id)
+            if session is None:
+                return None
+            unit = unit_vectors([query])
+            if pool is None:
+                return session.scan(unit, centring)
+            return session.scan_pool(unit, centring, pool, also)
 
     def _check_dimension(self, dimension: int, path: str) -> None:
         if self._dimension is not None and dimension != self._dimension:

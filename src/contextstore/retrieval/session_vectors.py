@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from array import array
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from contextstore.retrieval.base import RetrievedItem
+from contextstore.retrieval.columns import Column, columns
+from contextstore.retrieval.dense import DenseScan, centred, common_part
 from contextstore.retrieval.matrix import ScoredRow, make_matrix
+from contextstore.retrieval.vectors import unit_vectors
 
 if TYPE_CHECKING:
     from contextstore.retrieval.vectors import FloatArray
@@ -30,6 +34,10 @@ class SessionVectors:
         # The place of each row in the order of adding, for ties: rows move, it stays.
         self._places: List[int] = []
         self._next_place = 0
+        self._all_ids: Optional[Tuple[str, ...]] = None
+        self._mean_taken: Optional[Tuple[float, FloatArray]] = None
+        # The products of all vectors with that mean.
+        self._products: Optional[Column] = None
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -39,6 +47,7 @@ class SessionVectors:
 
     def put(self, message_id: str, vector: FloatArray, metadata: Metadata) -> None:
         """Add a vector, or replace the one of this id, which keeps its place."""
+        self._changed()
         row = self._row_of.get(message_id)
         if row is not None:
             self._matrix.replace(row, vector)
@@ -56,6 +65,7 @@ class SessionVectors:
         row = self._row_of.pop(message_id, None)
         if row is None:
             return False
+        self._changed()
         self._matrix.remove(row)
         if row < len(self._ids) - 1:
             self._row_of[self._ids[-1]] = row
@@ -68,6 +78,55 @@ class SessionVectors:
         found = self._matrix.best(query, k)
         found.sort(key=self._rank)
         return [self._item(row, score) for row, score in found[:k]]
+
+    def scan(self, query: FloatArray, centring: float) -> DenseScan:
+        """Score every vector for a query, as they are and centred.
+
+        Args:
+            centring: the share of the mean vector that is taken out.
+        """
+        if self._all_ids is None:
+            self._all_ids = tuple(self._ids)
+        mean = self._mean(centring)
+        if self._products is None:
+            self._products = self._matrix.scores(mean)
+        cosines = self._matrix.scores(query)
+        scores = centred(columns(), cosines, self._products, query, mean)
+        return DenseScan(self._all_ids, cosines, scores)
+
+    def scan_pool(
+        self, query: FloatArray, centring: float, pool: int, also: Sequence[str]
+    ) -> DenseScan:
+        """Score the vectors of ``also`` and the ``pool`` nearest to the shifted query.
+
+        The shifted query is the query with a share of the mean taken out.
+        """
+        mean = self._mean(centring)
+        shifted = array("f", [q - m for q, m in zip(query, mean)])
+        found = self._matrix.best(unit_vectors([list(shifted)]), pool)
+        found.sort(key=self._rank)
+        chosen = {row for row, _ in found[:pool]}
+        chosen.update(self._row_of[one] for one in also if one in self._row_of)
+        rows = sorted(chosen)
+        cosines = self._matrix.scores(query, rows)
+        products = self._matrix.scores(mean, rows)
+        scores = centred(columns(), cosines, products, query, mean)
+        return DenseScan(tuple(self._ids[row] for row in rows), cosines, scores)
+
+    def metadata_of(self, message_id: str) -> Optional[Metadata]:
+        """Return the metadata kept beside a vector, None where there is none."""
+        row = self._row_of.get(message_id)
+        return None if row is None else self._metadata[row]
+
+    def _mean(self, centring: float) -> FloatArray:
+        """Return the share of the mean to take out, computed once for each state."""
+        if self._mean_taken is None or self._mean_taken[0] != centring:
+            mean = common_part(self._matrix.total(), len(self), centring)
+            self._mean_taken, self._products = (centring, mean), None
+        return self._mean_taken[1]
+
+    def _changed(self) -> None:
+        self._all_ids = self._mean_taken = self._products = None
 
     def _rank(self, scored: ScoredRow) -> Tuple[float, int]:
         row, score = scored

@@ -1,0 +1,123 @@
+"""Score by vectors with most of their mean taken out.
+
+Texts of one conversation share much, and so do their vectors: cosines between them lie
+close together. With ``m``, a share of the mean, taken out of query and messages alike,
+the score is ``cos(q - m, v - m)``. For unit vectors that is
+
+    (v.q - v.m - q.m + m.m) / (|q - m| * sqrt(1 - 2 v.m + m.m))
+
+so the stored vectors stay as they are. ``m`` is put on the grid of the vectors; every
+scalar product here is then exact, see ``vectors``.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass
+from operator import mul
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
+
+from contextstore.retrieval.columns import Column, Columns
+from contextstore.retrieval.vectors import GRID, floats_of, unit_vectors
+
+if TYPE_CHECKING:
+    from contextstore.retrieval.vectors import FloatArray
+
+__all__ = ["DenseScan", "VectorSum", "centred", "common_part", "dot"]
+
+
+@dataclass(frozen=True)
+class DenseScan:
+    """Be what the vectors of a session give for one query.
+
+    Attributes:
+        ids: the messages that were scored; of a whole session it is the very same
+            object as long as nothing was added or removed.
+        cosines: the cosine of each, as far as it is known.
+        centred: the cosine of each with a share of the mean taken out.
+        elsewhere: the centred score to assume for a message that is not among them;
+            None says that it has no vector.
+    """
+
+    ids: Tuple[str, ...]
+    cosines: Sequence[Optional[float]]
+    centred: Column
+    elsewhere: Optional[float] = None
+
+
+def common_part(total: Sequence[float], count: int, share: float) -> FloatArray:
+    """Return a share of the mean vector, on the grid.
+
+    Args:
+        total: the sum of ``count`` unit vectors.
+    """
+    factor = share / count
+    return array("f", [round(part * factor * GRID) / GRID for part in total])
+
+
+def dot(left: Sequence[float], right: Sequence[float]) -> float:
+    """Return the scalar product of two vectors on the grid, exact."""
+    return sum(map(mul, left, right), 0.0)
+
+
+def centred(
+    columns: Columns,
+    cosines: Column,
+    common: Column,
+    query: FloatArray,
+    mean: FloatArray,
+) -> Column:
+    """Return the centred cosines.
+
+    Args:
+        cosines: the products of the vectors with the query.
+        common: the products of the vectors with ``mean``.
+        mean: the share of the mean that is taken out.
+    """
+    if not any(query):
+        # The zero vector has no direction, and says nothing of any message.
+        return columns.scaled(cosines, 0.0)
+    mean_square, query_mean = dot(mean, mean), dot(query, mean)
+    query_length = math.sqrt(dot(query, query) - 2.0 * query_mean + mean_square)
+    above = columns.plus(
+        columns.scaled(cosines, 1.0, mean_square - query_mean),
+        columns.scaled(common, -1.0),
+    )
+    lengths = columns.root(
+        columns.clipped(columns.scaled(common, -2.0, 1.0 + mean_square), 0.0, 4.0)
+    )
+    return columns.over(above, columns.scaled(lengths, query_length))
+
+
+class VectorSum:
+    """Be the sum of the vectors of a session that a foreign backend keeps.
+
+    Only the sum is held. It is what shifts a query for a backend that returns nothing
+    but its best.
+    """
+
+    def __init__(self) -> None:
+        self._total: List[float] = []
+        self._count = 0
+
+    def add(self, vector: Sequence[float]) -> None:
+        """Count a vector in."""
+        unit = unit_vectors([floats_of(vector)])
+        if len(unit) != len(self._total):
+            # Another dimension is another model: what was counted is void.
+            self._total, self._count = [0.0] * len(unit), 0
+        self._total = [a + b for a, b in zip(self._total, unit)]
+        self._count += 1
+
+    def shifted(self, query: Sequence[float], share: float) -> Optional[List[float]]:
+        """Return a query with a share of the mean taken out; None without a mean.
+
+        Ranking by its scalar product is nearly ranking by the centred cosine: only
+        what depends on the vector alone is missing.
+        """
+        if not self._count or len(query) != len(self._total):
+            return None
+        unit = unit_vectors([floats_of(query)])
+        mean = common_part(self._total, self._count, share)
+        return [component - part for component, part in zip(unit, mean)]

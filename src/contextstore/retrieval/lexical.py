@@ -1,0 +1,142 @@
+"""Index the words of one session, and score messages by the words of a query."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass
+from sys import intern
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Sequence, Tuple
+
+from contextstore.retrieval.columns import Column, Columns
+from contextstore.retrieval.terms import terms_of
+from contextstore.retrieval.weights import RetrievalWeights
+
+if TYPE_CHECKING:
+    IntArray = array[int]
+
+__all__ = ["LexicalIndex", "LexicalScores"]
+
+Pair = Tuple[str, str]
+
+
+@dataclass(frozen=True)
+class LexicalScores:
+    """Be what the words of a query give each message.
+
+    Attributes:
+        words: BM25+ times the root of the coverage; 0 where no word is shared.
+        phrases: the summed weight of the word pairs shared.
+    """
+
+    words: Column
+    phrases: Column
+
+
+class LexicalIndex:
+    """Be the postings of the terms of one session, and of its pairs of terms.
+
+    Rows are numbered in the order of adding. Only counts are kept; what they weigh is
+    computed for each query, so that adding a text costs that text alone.
+    """
+
+    def __init__(self) -> None:
+        self._texts: List[Tuple[str, ...]] = []
+        self._lengths = array("i")
+        self._total_length = 0
+        self._rows: Dict[str, IntArray] = {}
+        self._counts: Dict[str, IntArray] = {}
+        self._pair_rows: Dict[Pair, IntArray] = {}
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def append(self, text: str) -> None:
+        """Add a text as the next row."""
+        row = len(self._texts)
+        terms = tuple(map(intern, terms_of(text)))
+        self._texts.append(terms)
+        self._lengths.append(len(terms))
+        self._total_length += len(terms)
+        for term in dict.fromkeys(terms):
+            self._rows.setdefault(term, array("i")).append(row)
+            self._counts.setdefault(term, array("i")).append(terms.count(term))
+        for pair in _pairs(terms):
+            self._pair_rows.setdefault(pair, array("i")).append(row)
+
+    def truncate(self, count: int) -> None:
+        """Remove all rows from ``count`` on."""
+        while len(self._texts) > count:
+            self._remove_last()
+
+    def _remove_last(self) -> None:
+        terms = self._texts.pop()
+        self._lengths.pop()
+        self._total_length -= len(terms)
+        for term in dict.fromkeys(terms):
+            _pop_last(self._rows, term)
+            _pop_last(self._counts, term)
+        for pair in _pairs(terms):
+            _pop_last(self._pair_rows, pair)
+
+    def scores(
+        self, query: str, columns: Columns, weights: RetrievalWeights
+    ) -> LexicalScores:
+        """Score every row by the words of a query."""
+        terms = terms_of(query)
+        return LexicalScores(
+            self._words(terms, columns, weights), self._phrases(terms, columns)
+        )
+
+    def _words(
+        self, terms: List[str], columns: Columns, weights: RetrievalWeights
+    ) -> Column:
+        known = [term for term in dict.fromkeys(terms) if term in self._rows]
+        scores = columns.zeros(len(self))
+        if not known:
+            return scores
+        covered = columns.zeros(len(self))
+        damping = self._damping(columns, weights)
+        gain = weights.term_saturation + 1.0
+        total = 0.0
+        for term in known:
+            rows, counts = self._rows[term], self._counts[term]
+            weight = self._weight(rows)
+            total += weight
+            parts = (weight, gain, weights.term_bonus)
+            columns.add_term(scores, rows, counts, damping, parts)
+            columns.add_at(covered, rows, weight)
+        coverage = columns.root(columns.scaled(covered, 1.0 / total))
+        return columns.times(scores, coverage)
+
+    def _damping(self, columns: Columns, weights: RetrievalWeights) -> Column:
+        """Return the part of BM25's denominator that the length of a row gives."""
+        share = weights.length_normalisation
+        # A known term means that the mean length is not 0.
+        slope = weights.term_saturation * share / (self._total_length / len(self))
+        flat = weights.term_saturation * (1.0 - share)
+        return columns.scaled(columns.of(self._lengths), slope, flat)
+
+    def _phrases(self, terms: List[str], columns: Columns) -> Column:
+        scores = columns.zeros(len(self))
+        for pair in _pairs(terms):
+            rows = self._pair_rows.get(pair)
+            if rows:
+                columns.add_at(scores, rows, self._weight(rows))
+        return scores
+
+    def _weight(self, rows: IntArray) -> float:
+        """Return the inverse document frequency of what stands in these rows."""
+        found = len(rows)
+        return math.log(1.0 + (len(self) - found + 0.5) / (found + 0.5))
+
+
+def _pairs(terms: Sequence[str]) -> Iterable[Pair]:
+    return dict.fromkeys(zip(terms, terms[1:]))
+
+
+def _pop_last(postings: Dict[Any, IntArray], key: Any) -> None:
+    postings[key].pop()
+    if not postings[key]:
+        # What was erased leaves no word behind.
+        del postings[key]

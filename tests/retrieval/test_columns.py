@@ -1,0 +1,119 @@
+"""Check that columns with numpy and without have the same bits."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from struct import pack
+from typing import Any, Callable, List, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contextstore.retrieval.columns import Columns
+from contextstore.retrieval.plain_columns import PlainColumns
+
+numbers = st.one_of(
+    st.floats(-50, 50, allow_nan=False),
+    # Few different ones, so that there are ties.
+    st.sampled_from([0.0, 1.0, -0.5, 0.25]),
+)
+lists = st.lists(numbers, min_size=1, max_size=90)
+
+OPERATIONS: List[Callable[[Columns, Any], Any]] = [
+    lambda here, column: here.scaled(column, 0.3, -1.5),
+    lambda here, column: here.plus(column, here.scaled(column, -0.1)),
+    lambda here, column: here.times(column, column),
+    lambda here, column: here.over(here.scaled(column, 0.7), column),
+    lambda here, column: here.root(here.times(column, column)),
+    lambda here, column: here.clipped(column, -0.5, 0.75),
+    lambda here, column: here.spread(column, 0.4),
+    lambda here, column: here.standardised(column),
+    lambda here, column: here.best_around(column, 8, 3),
+    lambda here, column: here.best_around(column, 2, 1),
+    lambda here, column: here.best_around(column, 1, 5),
+    lambda here, column: here.rounded(column),
+    lambda here, column: here.take(column, [0, len(column) - 1, 0]),
+    lambda here, column: here.ranked(column, 7),
+    lambda here, column: here.ranked(column, 1_000),
+]
+
+
+def numpy_columns() -> Columns:
+    """Return the columns on numpy."""
+    numpy = pytest.importorskip("numpy")
+    from contextstore.retrieval.numpy_columns import NumpyColumns
+
+    return NumpyColumns(numpy)
+
+
+def bits(values: Sequence[float]) -> bytes:
+    """Return the bits of numbers, -0.0 as 0.0."""
+    return b"".join(pack("d", value + 0.0) for value in values)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@settings(max_examples=60)
+@given(values=lists)
+def test_numpy_and_plain_python_agree(
+    operation: Callable[[Columns, Any], Any], values: List[float]
+) -> None:
+    plain, on_numpy = PlainColumns(), numpy_columns()
+    column = on_numpy.of(values)
+    expected = operation(plain, plain.of(values))
+    assert bits(list(operation(on_numpy, column))) == bits(expected)
+    assert on_numpy.list_of(column) == values
+
+
+@settings(max_examples=60)
+@given(st.data(), lists)
+def test_terms_are_added_alike(data: st.DataObject, values: List[float]) -> None:
+    rows = array(
+        "i", sorted(data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1)))
+    )
+    counts = array("i", [1 + row % 3 for row in rows])
+    results: List[List[float]] = []
+    for here in (PlainColumns(), numpy_columns()):
+        column = here.of(values)
+        damping = here.of([0.3 + 0.1 * row for row in range(len(values))])
+        here.add_term(column, rows, counts, damping, (1.7, 2.2, 1.0))
+        here.add_at(column, rows, 0.1)
+        here.put(column, [0], here.of([9.0]))
+        results.append(here.list_of(column))
+    assert bits(results[0]) == bits(results[1])
+
+
+@pytest.mark.parametrize("make", [PlainColumns, numpy_columns])
+class TestMeaning:
+    def test_standardised(self, make: Callable[[], Columns]) -> None:
+        here = make()
+        column = here.standardised(here.of([1.0, 2.0, 3.0, 6.0]))
+        deviation = math.sqrt(3.5)
+        expected = [-2 / deviation, -1 / deviation, 0.0, 3 / deviation]
+        assert here.list_of(column) == pytest.approx(expected)
+        assert here.list_of(here.standardised(here.of([3.0, 3.0]))) == [0.0, 0.0]
+        assert here.list_of(here.standardised(here.of([]))) == []
+
+    def test_best_around(self, make: Callable[[], Columns]) -> None:
+        here = make()
+        column = here.best_around(here.of([5.0, 1.0, 0.0, -4.0]), 1, 2)
+        # Windows [5 1], [5 1 0], [1 0 -4], [0 -4].
+        assert here.list_of(column) == [3.0, 3.0, 0.5, -2.0]
+        assert here.list_of(here.best_around(here.of([7.0]), 8, 3)) == [7.0]
+
+    def test_spread(self, make: Callable[[], Columns]) -> None:
+        here = make()
+        column = here.spread(here.of([1.0, 0.0, 2.0]), 0.5)
+        assert here.list_of(column) == [1.0, 1.5, 2.0]
+
+    def test_over_nothing_is_nothing(self, make: Callable[[], Columns]) -> None:
+        here = make()
+        column = here.over(here.of([1.0, 1.0, 1.0]), here.of([2.0, 0.0, -1.0]))
+        assert here.list_of(column) == [0.5, 0.0, 0.0]
+
+    def test_equals_are_ranked_by_row(self, make: Callable[[], Columns]) -> None:
+        here = make()
+        column = here.of([1.0, 2.0, 1.0, 2.0, 1.0])
+        assert here.ranked(column, 3) == [1, 3, 0]
+        assert here.ranked(column, 0) == []
