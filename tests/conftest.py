@@ -38,7 +38,7 @@ settings.load_profile(
 )
 
 # tiktoken would download its vocabularies; `make vocab` puts them here instead.
-os.environ["TIKTOKEN_CACHE_DIR"] = str(ROOT / ".cache" / "vocab")
+os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(ROOT / ".cache" / "vocab"))
 
 NOT_RUN = pytest.StashKey[NotRun]()
 
