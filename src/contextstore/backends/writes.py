@@ -22,7 +22,8 @@ from typing import (
 
 from contextstore import messages
 from contextstore._hop import reach
-from contextstore.backends.base import MemoryBackend, WriteResult
+from contextstore.backends.base import MemoryBackend
+from contextstore.backends.results import WriteResult
 from contextstore.backends.stamps import Stamps
 from contextstore.errors import UnsupportedOperationError
 from contextstore.messages import Message
@@ -50,8 +51,11 @@ def with_options(method: Callable[..., T], **options: Any) -> Callable[..., T]:
     Raises:
         UnsupportedOperationError: the method has no such option.
     """
+    # By identity: an expected version of 0 equals False, and is one to check.
     given = {
-        name: value for name, value in options.items() if value not in (None, False)
+        name: value
+        for name, value in options.items()
+        if value is not None and value is not False
     }
     known = inspect.signature(method).parameters if given else {}
     for name in given:
