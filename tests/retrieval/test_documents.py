@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextstore.retrieval.columns import columns
+from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.documents import (
     Document,
     SessionIndex,
@@ -31,7 +31,7 @@ def priors(documents: List[Document], query: str = "", **weights: Any) -> List[f
     index = SessionIndex()
     index.update(documents)
     values: Dict[str, Any] = {**vars(NONE), **weights}
-    here = columns()
+    here = make_columns()
     return here.list_of(index.priors(query, here, RetrievalWeights(**values)))
 
 

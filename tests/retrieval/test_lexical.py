@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextstore.retrieval.columns import columns
+from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.lexical import LexicalIndex
 from contextstore.retrieval.terms import terms_of
 from contextstore.retrieval.weights import RetrievalWeights
@@ -27,13 +27,13 @@ def index_of(texts: List[str]) -> LexicalIndex:
 
 def words(index: LexicalIndex, query: str) -> List[float]:
     """Return the scores of the words."""
-    here = columns()
+    here = make_columns()
     return here.list_of(index.scores(query, here, WEIGHTS).words)
 
 
 def phrases(index: LexicalIndex, query: str) -> List[float]:
     """Return the scores of the phrases."""
-    here = columns()
+    here = make_columns()
     return here.list_of(index.scores(query, here, WEIGHTS).phrases)
 
 

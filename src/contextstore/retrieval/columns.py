@@ -1,8 +1,9 @@
-"""Compute on columns, one number a message: on numpy where installed, else without.
+"""Say what is computed on columns, one number a message.
 
-The two classes do the same elementary steps in the same order, so that every result has
-the same bits. Where numpy is free to choose an order (its own sums), a fixed tree is
-used instead. Logarithms are not here: they come from ``math``, whoever needs them.
+The classes that do it, one on numpy and one on lists, take the same elementary steps in
+the same order, so that every result has the same bits. Where numpy is free to choose an
+order (its own sums), a fixed tree is used instead. Logarithms are not here: they come
+from ``math``, whoever needs them.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, List, Protocol, Sequence
 
-from contextstore import _optional
-
 if TYPE_CHECKING:
     FloatArray = array[float]
     IntArray = array[int]
 
-__all__ = ["SCORE_STEPS", "Column", "Columns", "columns"]
+__all__ = ["SCORE_STEPS", "Column", "Columns"]
 
 Column = Any
 """A list of floats, or a float64 array: what the methods of one class make and take."""
@@ -113,16 +112,3 @@ class Columns(Protocol):
     def ranked(self, column: Column, k: int) -> List[int]:
         """Return the rows of the k largest numbers, the earlier row among equals."""
         ...
-
-
-def columns() -> Columns:
-    """Return the columns of this machine."""
-    numpy = _optional.find("numpy")
-    # The two build on what this module defines, so they are named late.
-    if numpy is None:
-        from contextstore.retrieval.plain_columns import PlainColumns  # noqa: PLC0415
-
-        return PlainColumns()
-    from contextstore.retrieval.numpy_columns import NumpyColumns  # noqa: PLC0415
-
-    return NumpyColumns(numpy)

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence
 
 from contextstore import _hop
+from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.base import RetrievalBackend, ScanningBackend
-from contextstore.retrieval.columns import Column, columns
+from contextstore.retrieval.columns import Column
 from contextstore.retrieval.dense import DenseScan, VectorSum
 from contextstore.retrieval.documents import SessionIndex
 from contextstore.retrieval.weights import RetrievalWeights
@@ -69,7 +70,7 @@ class HybridQuery:
         self._index = index
         self._query = query
         self._weights = weights
-        self._columns = columns()
+        self._columns = make_columns()
         scores = index.scores(query, self._columns, weights)
         self._words = scores.words
         share = weights.neighbour_share

@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
+from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.base import RetrievedItem
-from contextstore.retrieval.columns import Column, columns
+from contextstore.retrieval.columns import Column
 from contextstore.retrieval.dense import DenseScan, centred, common_part
 from contextstore.retrieval.matrix import ScoredRow, make_matrix
 from contextstore.retrieval.vectors import unit_vectors
@@ -91,7 +92,7 @@ class SessionVectors:
         if self._products is None:
             self._products = self._matrix.scores(mean)
         cosines = self._matrix.scores(query)
-        scores = centred(columns(), cosines, self._products, query, mean)
+        scores = centred(make_columns(), cosines, self._products, query, mean)
         return DenseScan(self._all_ids, cosines, scores)
 
     def scan_pool(
@@ -110,7 +111,7 @@ class SessionVectors:
         rows = sorted(chosen)
         cosines = self._matrix.scores(query, rows)
         products = self._matrix.scores(mean, rows)
-        scores = centred(columns(), cosines, products, query, mean)
+        scores = centred(make_columns(), cosines, products, query, mean)
         return DenseScan(tuple(self._ids[row] for row in rows), cosines, scores)
 
     def metadata_of(self, message_id: str) -> Optional[Metadata]:
