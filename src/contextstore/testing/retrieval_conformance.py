@@ -1,7 +1,5 @@
 """Say what a retrieval backend has to do, as tests to subclass."""
 
-# ruff: noqa: D102, S101 - tests: they assert, and their names say what
-
 from __future__ import annotations
 
 from pathlib import Path

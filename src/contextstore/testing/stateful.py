@@ -1,7 +1,5 @@
 """Compare a memory backend with a plain model, after every step of random histories."""
 
-# ruff: noqa: S101 - a suite of pytest asserts
-
 from __future__ import annotations
 
 import copy
