@@ -35,4 +35,4 @@ def estimate(text: str) -> int:
             total += 0.3 + 0.25 * size
         else:
             total += 1.5
-    return math.ceil(total)
+    return round(total)

@@ -201,10 +201,10 @@ class Groups:
         is_output = is_response_output(self._messages[end])
         start = end
         while start > 0 and start - 1 not in self._aside:
-            before = self._messages[start - 1]
-            if is_output and not is_response_output(before):
+            before, after = self._messages[start - 1], self._messages[start]
+            if is_output and not _leads_on(before, after):
                 break
-            if not is_output and not (_calls_in_blocks(before, self._messages[end])):
+            if not is_output and not _calls_in_blocks(before, after):
                 break
             start -= 1
         return start
@@ -219,7 +219,7 @@ class Groups:
         self.left_out.extend(at for at in (*run, *carriers) if at not in positions)
         if not positions:
             return None
-        self._note_moved(positions, carriers)
+        self._note_moved(start, positions)
         return Group(
             positions,
             [message for _, message in matching.kept],
@@ -235,12 +235,19 @@ class Groups:
             and not any(has_more_than_results(self._messages[at]) for at in carriers)
         )
 
-    def _note_moved(self, positions: Tuple[int, ...], carriers: List[int]) -> None:
-        for before, at in zip(positions, positions[1:]):
-            if at in carriers and any(
-                other not in self.left_out for other in range(before + 1, at)
-            ):
-                self.moved.append(at)
+    def _note_moved(self, start: int, positions: Tuple[int, ...]) -> None:
+        """Note the results that something which stays parted from their call."""
+        settled = {*positions, *self.left_out}
+        end = max(positions)
+        first_other = next((at for at in range(start, end) if at not in settled), end)
+        self.moved.extend(at for at in positions if at > first_other)
+
+
+def _leads_on(before: Message, after: Message) -> bool:
+    """Tell whether two items belong together: new reasoning starts something new."""
+    if is_reasoning(after) and not is_reasoning(before):
+        return False
+    return is_response_output(before)
 
 
 def _calls_in_blocks(before: Message, after: Message) -> bool:

@@ -80,6 +80,10 @@ class History:
         """Return the newest group that is not pinned, or None."""
         return next(self.newest_first(), None)
 
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to keep: no messages, or none without fault."""
+        return not self.pinned and self.newest() is None
+
     def turn_start(self) -> Optional[Group]:
         """Return the user message that starts the newest turn, or None."""
         starts = (group for group in self.newest_first() if group.starts_turn)

@@ -74,6 +74,8 @@ def make_plan(request: Request, strategy: Strategy) -> Plan:
             the newest turn do not fit.
     """
     mode = _on_overflow(request.options)
+    if request.history.is_empty():
+        return Plan()
     if request.room >= 0:
         choice = _as_choice(strategy(request))
         kept = _held_to(request.room - _cost_of_summary(choice, request), choice.groups)

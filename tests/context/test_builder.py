@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import inspect
+from typing import Any, Dict, List
+
+import pytest
+
+from contextstore.context.builder import BuildResult, ContextBuilder
+from contextstore.errors import ContextOverflowError, InvalidInputError
+from tests.context.histories import WordTokenizer
+
+Message = Dict[str, Any]
+
+BUILDER = ContextBuilder(WordTokenizer())
+
+
+def chat(turns: int) -> List[Message]:
+    return [
+        {
+            "id": str(at),
+            "role": "assistant" if at % 2 else "user",
+            "content": f"This is message number {at:03}.",
+            "timestamp": "2024-01-01T00:00:00Z",
+        }
+        for at in range(2 * turns)
+    ]
+
+
+def ids(result: BuildResult) -> List[Any]:
+    return [message.get("id") for message in result.messages]
+
+
+def test_the_signatures_are_those_of_the_contract() -> None:
+    made = inspect.signature(ContextBuilder)
+    assert list(made.parameters) == ["tokenizer", "default_strategy"]
+    assert made.parameters["tokenizer"].default is None
+    assert made.parameters["default_strategy"].default == "truncate_oldest"
+    build = inspect.signature(ContextBuilder.build).parameters
+    positional = [n for n, p in build.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert positional[1:] == [
+        "messages",
+        "max_tokens",
+        "strategy",
+        "strategy_opts",
+        "pre_filter",
+        "post_filter",
+    ]
+    assert all(build[name].default is None for name in positional[3:])
+
+
+def test_what_fits_is_kept_whole() -> None:
+    result = BUILDER.build(chat(3), 1000)
+    assert result.messages == chat(3)
+    assert result.total_tokens == BUILDER.count(chat(3)) == 3 + 6 * (3 + 7) + 3 * 1 + 9
+    assert result.strategy_used == "truncate_oldest"
+    assert result.approximate is False
+    assert result.metadata == {
+        "dropped_ids": [],
+        "dropped_count": 0,
+        "summarized_ids": [],
+        "repaired_ids": [],
+        "truncated_ids": [],
+        "moved_ids": [],
+        "infeasible": False,
+        "over_budget": False,
+    }
+
+
+def test_no_messages_are_an_empty_prompt() -> None:
+    result = BUILDER.build([], 0)
+    assert (result.messages, result.total_tokens) == ([], 0)
+    assert result.metadata["infeasible"] is False
+
+
+def test_the_oldest_turns_go_first() -> None:
+    result = BUILDER.build(chat(5), 60)
+    assert ids(result) == ["6", "7", "8", "9"]
+    assert result.metadata["dropped_ids"] == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_recent_only_cuts_within_a_turn() -> None:
+    result = BUILDER.build(chat(5), 65, strategy="recent_only")
+    assert ids(result) == ["5", "6", "7", "8", "9"]
+    assert result.strategy_used == "recent_only"
+
+
+def test_the_default_strategy_is_that_of_the_builder() -> None:
+    builder = ContextBuilder(WordTokenizer(), default_strategy="recent_only")
+    assert builder.build(chat(5), 65).strategy_used == "recent_only"
+
+
+def test_system_and_pinned_messages_stay_where_they_are() -> None:
+    history = chat(5)
+    history[3] = {"id": "s", "role": "system", "content": "Be kind."}
+    history[4]["metadata"] = {"pinned": True}
+    result = BUILDER.build(history, 64, strategy_opts={"pin": ["0"]})
+    assert ids(result) == ["0", "s", "4", "8", "9"]
+
+
+def test_a_long_turn_keeps_its_start_and_its_end() -> None:
+    history = chat(1)[:1]
+    for at in range(5):
+        call = {"id": f"c{at}", "type": "function", "function": {"name": "f"}}
+        history += [
+            {
+                "id": f"a{at}",
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [call],
+            },
+            {"id": f"t{at}", "role": "tool", "tool_call_id": f"c{at}", "content": "x"},
+        ]
+    result = BUILDER.build(history, 50)
+    assert ids(result) == ["0", "a3", "t3", "a4", "t4"]
+
+
+def test_the_longest_text_is_cut_when_the_newest_turn_is_too_long() -> None:
+    history = [*chat(2), {"id": "long", "role": "user", "content": "begin" + "x" * 900}]
+    result = BUILDER.build(history, 50)
+    assert ids(result) == ["long"]
+    content = result.messages[0]["content"]
+    assert content.startswith("begin")
+    assert " [...] " in content
+    assert 45 <= result.total_tokens <= 50
+    assert result.metadata["truncated_ids"] == ["long"]
+    assert result.metadata["dropped_ids"] == ["0", "1", "2", "3"]
+
+
+def test_short_texts_are_not_cut_beside_long_ones() -> None:
+    parts = [
+        {"type": "text", "text": "short"},
+        {"type": "text", "text": "y" * 500},
+        {"type": "image_url", "image_url": {"url": "x", "detail": "low"}},
+    ]
+    result = BUILDER.build([{"role": "user", "content": parts}], 150)
+    first, second, third = result.messages[0]["content"]
+    assert (first, third) == (parts[0], parts[2])
+    assert len(second["text"]) < 500
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": [{"type": "tool_result", "content": "z" * 400}]}],
+        [{"type": "computer_result", "output": "z" * 400}],
+        [{"role": "user", "content": ["z" * 400]}, {"role": "user", "content": "y"}],
+    ],
+)
+def test_texts_are_found_where_they_stand(messages: List[Message]) -> None:
+    assert BUILDER.build(messages, 40).total_tokens <= 40
+
+
+def test_overflow_can_be_an_error() -> None:
+    history = [{"id": "s", "role": "system", "content": "s" * 40}, *chat(1)]
+    with pytest.raises(ContextOverflowError, match="over the budget") as caught:
+        BUILDER.build(history, 20, strategy_opts={"on_overflow": "error"})
+    assert caught.value.max_tokens == 20
+    assert caught.value.needed == BUILDER.count(history)
+    assert caught.value.message_ids == ("s", "0", "1")
+
+
+def test_overflow_can_be_kept() -> None:
+    result = BUILDER.build(chat(3), 5, strategy_opts={"on_overflow": "keep"})
+    assert ids(result) == ["4", "5"]
+    assert result.metadata["over_budget"] is True
+    assert result.total_tokens > 5
+
+
+@pytest.mark.parametrize("budget", [0, 5, 14])
+def test_an_impossible_budget_gives_an_empty_prompt_and_says_so(
+    budget: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = [{"id": "s", "role": "system", "content": "s" * 40}, *chat(1)]
+    result = BUILDER.build(history, budget)
+    assert (result.messages, result.total_tokens) == ([], 0)
+    assert result.metadata["infeasible"] is True
+    assert result.metadata["dropped_ids"] == ["s", "0", "1"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_reserve_is_left_free() -> None:
+    result = BUILDER.build(chat(5), 100, strategy_opts={"reserve": 40})
+    assert ids(result) == ["6", "7", "8", "9"]
+
+
+def test_tools_are_paid_for() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": "d" * 60}}]
+    plain = BUILDER.build(chat(5), 110)
+    result = BUILDER.build(chat(5), 110, tools=tools, tool_choice="none")
+    assert len(result.messages) < len(plain.messages)
+    assert result.total_tokens == BUILDER.count(result.messages, tools, "none") <= 110
+
+
+def test_filters_keep_what_they_say_true_to() -> None:
+    def even(message: Message) -> bool:
+        return int(message["id"]) % 2 == 0
+
+    before = BUILDER.build(chat(5), 40, pre_filter=even)
+    assert ids(before) == ["4", "6", "8"]
+    after = BUILDER.build(chat(5), 60, post_filter=even)
+    assert ids(after) == ["6", "8"]
+    assert after.total_tokens == BUILDER.count(after.messages)
+    assert after.metadata["dropped_ids"] == ["0", "1", "2", "3", "4", "5", "7", "9"]
+
+
+def tool_chat() -> List[Message]:
+    call = {"id": "c", "type": "function", "function": {"name": "f"}}
+    return [
+        {"id": "u", "role": "user", "content": "time?"},
+        {"id": "a", "role": "assistant", "content": "wait", "tool_calls": [call]},
+        {"id": "t", "role": "tool", "tool_call_id": "c", "content": "noon"},
+    ]
+
+
+@pytest.mark.parametrize("which", ["pre_filter", "post_filter"])
+def test_repair_runs_after_the_filters(which: str) -> None:
+    no_tool = {which: lambda message: message["role"] != "tool"}
+    result = BUILDER.build(tool_chat(), 100, **no_tool)  # type: ignore[arg-type]
+    assert result.messages[1] == {"id": "a", "role": "assistant", "content": "wait"}
+    assert result.metadata["repaired_ids"] == ["a"]
+    no_call = {which: lambda message: message["role"] != "assistant"}
+    result = BUILDER.build(tool_chat(), 100, **no_call)  # type: ignore[arg-type]
+    assert ids(result) == ["u"]
+
+
+def test_orphans_are_listed_though_nothing_had_to_be_cut() -> None:
+    orphan = {"id": "o", "role": "tool", "tool_call_id": "zz", "content": "lost"}
+    result = BUILDER.build([orphan, *tool_chat()], 1000)
+    assert ids(result) == ["u", "a", "t"]
+    assert result.metadata["repaired_ids"] == ["o"]
+    assert result.metadata["dropped_ids"] == []
+
+
+def test_a_late_result_is_listed_as_moved() -> None:
+    history = tool_chat()
+    history.insert(2, {"id": "u2", "role": "user", "content": "well?"})
+    result = BUILDER.build(history, 1000)
+    assert ids(result) == ["u", "a", "t", "u2"]
+    assert result.metadata["moved_ids"] == ["t"]
+
+
+def test_messages_without_an_id_are_counted_among_the_dropped() -> None:
+    history = chat(5)
+    del history[0]["id"]
+    metadata = BUILDER.build(history, 60).metadata
+    assert metadata["dropped_ids"] == ["1", "2", "3", "4", "5"]
+    assert metadata["dropped_count"] == 6
+
+
+def test_unpriced_content_makes_the_count_approximate() -> None:
+    def approximate(*parts: Any) -> bool:
+        result = BUILDER.build([{"role": "user", "content": list(parts)}], 9999)
+        return result.approximate
+
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    assert approximate(image)
+    assert approximate({"type": "input_file", "file_id": "f"})
+    assert not approximate({"type": "text", "text": "hi"}, "hi")
+    low = {"url": "https://example.com/a.png", "detail": "low"}
+    assert not approximate({"type": "image_url", "image_url": low})
+
+
+@pytest.mark.parametrize("max_tokens", [-1, True, 1.5, "100", None])
+def test_a_budget_is_a_non_negative_int(max_tokens: Any) -> None:
+    with pytest.raises(InvalidInputError, match="max_tokens") as caught:
+        BUILDER.build(chat(1), max_tokens)
+    assert caught.value.path == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("opts", "path"),
+    [
+        ({"reserve": -1}, "strategy_opts.reserve"),
+        ({"pin": "id"}, "strategy_opts.pin"),
+        ({"pin": 7}, "strategy_opts.pin"),
+        ({"on_overflow": "drop"}, "strategy_opts.on_overflow"),
+        ([], "strategy_opts"),
+    ],
+)
+def test_options_are_checked(opts: Any, path: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        BUILDER.build(chat(1), 100, strategy_opts=opts)
+    assert caught.value.path == path
+
+
+def test_messages_are_a_list() -> None:
+    with pytest.raises(InvalidInputError, match="messages is of type dict"):
+        BUILDER.build({"role": "user"}, 100)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="messages is of type str"):
+        BUILDER.count("hello")  # type: ignore[arg-type]
+
+
+def test_an_unknown_strategy_is_refused_at_once() -> None:
+    known = "recent_only, summarize_oldest, truncate_oldest"
+    with pytest.raises(InvalidInputError, match=known):
+        BUILDER.build([], 100, strategy="best")
+    with pytest.raises(InvalidInputError, match="no strategy 'best'"):
+        ContextBuilder(default_strategy="best")
+
+
+def test_a_builder_shows_how_it_counts() -> None:
+    builder = ContextBuilder()
+    assert repr(builder) == (
+        "ContextBuilder(<tokenizer 'fallback', approximate=True>, 'truncate_oldest')"
+    )
+    assert builder.build(chat(1), 100).approximate is True
+    assert ContextBuilder("gpt-4o").tokenizer.name == "gpt-4o"
+    assert ContextBuilder.from_model("gpt-4").tokenizer.approximate is False

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from contextstore.context import strategies as registry
+from contextstore.context.builder import ContextBuilder
+from contextstore.context.strategies import Choice, Request, register_strategy
+from contextstore.errors import ConfigurationError, InvalidInputError
+from tests.context.histories import WordTokenizer
+
+Message = Dict[str, Any]
+
+BUILDER = ContextBuilder(WordTokenizer())
+
+
+def chat(turns: int) -> List[Message]:
+    return [
+        {"id": str(at), "role": ("user", "assistant")[at % 2], "content": "word " * 8}
+        for at in range(2 * turns)
+    ]
+
+
+def summarized(summarizer: Any, budget: int = 100, **opts: Any) -> Any:
+    history = [{"id": "s", "role": "system", "content": "Be kind."}, *chat(10)]
+    opts["summarizer"] = summarizer
+    return BUILDER.build(history, budget, "summarize_oldest", opts)
+
+
+def test_a_summary_stands_for_the_oldest_turns() -> None:
+    seen: List[List[Message]] = []
+
+    def summarize(messages: List[Message]) -> str:
+        seen.append(messages)
+        return "They talked."
+
+    result = summarized(summarize)
+    assert len(seen) == 1
+    old = [message["id"] for message in seen[0]]
+    assert result.metadata["summarized_ids"] == old == [str(at) for at in range(16)]
+    assert result.metadata["dropped_ids"] == []
+    assert result.messages[1] == {"role": "system", "content": "They talked."}
+    assert [m.get("id") for m in result.messages[2:]] == ["16", "17", "18", "19"]
+    assert result.strategy_used == "summarize_oldest"
+
+
+def test_no_summary_is_made_of_what_fits() -> None:
+    def never(messages: List[Message]) -> str:
+        raise AssertionError
+
+    assert len(summarized(never, 1000).messages) == 21
+
+
+def test_a_summary_goes_behind_the_pinned_head_only() -> None:
+    history = [
+        {"role": "system", "content": "a"},
+        {"role": "developer", "content": "b"},
+    ]
+    history += chat(6)
+    history.insert(5, {"role": "system", "content": "c"})
+    opts = {"summarizer": lambda messages: "S"}
+    result = BUILDER.build(history, 80, "summarize_oldest", opts)
+    contents = [message["content"] for message in result.messages]
+    assert contents[:4] == ["a", "b", "S", "c"]
+
+
+def test_a_long_summary_is_cut() -> None:
+    result = summarized(lambda messages: "very long " * 100)
+    assert " [...] " in result.messages[1]["content"]
+    assert result.total_tokens <= 100
+    short = summarized(lambda messages: "very long " * 100, 200, summary_max_tokens=15)
+    assert BUILDER.count(short.messages[1:2]) - 3 <= 15
+
+
+def test_chunks_are_summarized_one_after_the_other() -> None:
+    seen: List[List[Message]] = []
+
+    def summarize(messages: List[Message]) -> str:
+        seen.append(messages)
+        return f"S{len(seen)}"
+
+    result = summarized(summarize, chunk_size=6)
+    assert [len(messages) for messages in seen] == [6, 7, 5]
+    assert seen[1][0] == {"role": "system", "content": "S1"}
+    assert result.messages[1]["content"] == "S3"
+
+
+def broken(messages: List[Message]) -> str:
+    raise RuntimeError("private text")
+
+
+@pytest.mark.parametrize(
+    ("summarizer", "reason"),
+    [
+        (broken, "summarizer_failed"),
+        (lambda messages: "  ", "summary_empty"),
+        (lambda messages: None, "summary_not_text"),
+    ],
+)
+def test_without_a_summary_the_messages_are_dropped(
+    summarizer: Any, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = summarized(summarizer)
+    assert result.metadata["fallback_reason"] == reason
+    assert result.metadata["summarized_ids"] == []
+    assert result.metadata["dropped_ids"] == [str(at) for at in range(14)]
+    assert "private" not in caplog.text
+
+
+def test_a_tiny_room_holds_no_summary() -> None:
+    result = summarized(lambda messages: "S", 45)
+    assert result.metadata["fallback_reason"] == "no_room_for_summary"
+
+
+def test_the_summarizer_cannot_change_the_history() -> None:
+    history = chat(10)
+
+    def spoil(messages: List[Message]) -> str:
+        for message in messages:
+            message["content"] = ""
+        return "S"
+
+    BUILDER.build(history, 100, "summarize_oldest", {"summarizer": spoil})
+    assert history == chat(10)
+
+
+async def asynchronous(messages: List[Message]) -> str:
+    return "S"
+
+
+@pytest.mark.parametrize("summarizer", [asynchronous, lambda m: asynchronous(m)])
+def test_an_asynchronous_summarizer_is_refused(summarizer: Any) -> None:
+    with pytest.raises(InvalidInputError, match="asynchronous"):
+        summarized(summarizer)
+
+
+def test_an_awaitable_without_close_is_refused_too() -> None:
+    class Later:
+        def __await__(self) -> Iterator[Any]:
+            yield
+
+    with pytest.raises(InvalidInputError, match="asynchronous"):
+        summarized(lambda messages: Later())
+
+
+def test_a_summarizer_must_be_given() -> None:
+    with pytest.raises(ConfigurationError, match="summarizer"):
+        summarized(None)
+    with pytest.raises(InvalidInputError, match="type str"):
+        summarized("text")
+
+
+@pytest.mark.parametrize("name", ["chunk_size", "summary_max_tokens"])
+@pytest.mark.parametrize("value", [0, True, "5"])
+def test_sizes_are_positive(name: str, value: Any) -> None:
+    with pytest.raises(InvalidInputError, match=name):
+        summarized(lambda messages: "S", **{name: value})
+
+
+@pytest.fixture
+def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_strategies", dict(registry._strategies))
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_registered_strategy_chooses_groups() -> None:
+    def every_other(request: Request) -> Any:
+        return list(request.history.newest_first())[::2]
+
+    register_strategy("every_other", every_other)
+    result = BUILDER.build(chat(3), 1000, strategy="every_other")
+    assert [message["id"] for message in result.messages] == ["1", "3", "5"]
+    assert result.strategy_used == "every_other"
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_greedy_strategy_is_held_to_the_budget() -> None:
+    register_strategy("all", lambda request: request.history.newest_first())
+    result = BUILDER.build(chat(10), 50, strategy="all")
+    assert result.total_tokens <= 50
+    assert result.messages[-1]["id"] == "19"
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_strategy_that_keeps_nothing_still_gives_a_prompt() -> None:
+    register_strategy("none", lambda request: Choice((), notes={"why": "bored"}))
+    result = BUILDER.build(chat(10), 50, strategy="none")
+    assert [message["id"] for message in result.messages] == ["18", "19"]
+    assert result.metadata["truncated_ids"] == []
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_strategy_may_return_nothing_but_groups() -> None:
+    def choose(request: Request) -> Any:
+        return request.history.messages
+
+    register_strategy("wrong", choose)
+    with pytest.raises(ConfigurationError, match="groups"):
+        BUILDER.build(chat(1), 50, strategy="wrong")
+
+
+def test_a_strategy_is_a_function_with_a_name() -> None:
+    with pytest.raises(InvalidInputError, match="empty"):
+        register_strategy("", lambda request: ())
+    with pytest.raises(InvalidInputError, match="type int"):
+        register_strategy("x", 1)  # type: ignore[arg-type]
