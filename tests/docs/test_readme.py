@@ -1,0 +1,128 @@
+"""Every program of the README does what it says, and its tables tell the truth."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+from typing import Any, Callable, List, Tuple
+
+import pytest
+
+import contextstore
+from contextstore import errors
+from tests.docs import markdown
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+README = ROOT / "README.md"
+SECTIONS = markdown.sections(README)
+ROWS = markdown.table_rows(README)
+REFERENCE = [
+    (title, cells[0].strip("`"))
+    for title, rows in ROWS.items()
+    for cells in rows
+    if cells[0].endswith(")`")
+]
+
+Parameter = Tuple[str, Any, bool]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.title)
+def test_the_programs_of_a_section_run(
+    section: markdown.Section, workplace: Path
+) -> None:
+    markdown.run(section, README)
+
+
+def test_every_block_has_a_language_that_the_tests_know() -> None:
+    languages = {block.language for section in SECTIONS for block in section.blocks}
+    assert languages == {"bash", "python", "text"}
+
+
+def documented_parameters(call: str) -> List[Parameter]:
+    """Return name, default and whether it goes by name only, as the page has them."""
+    function = ast.parse(f"def {call}: ...").body[0]
+    assert isinstance(function, ast.FunctionDef)
+    arguments = function.args
+    plain = arguments.args
+    required = [inspect.Parameter.empty] * (len(plain) - len(arguments.defaults))
+    defaults = [*required, *map(ast.literal_eval, arguments.defaults)]
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults)
+    return [
+        *((arg.arg, default, False) for arg, default in zip(plain, defaults)),
+        *((arg.arg, ast.literal_eval(value), True) for arg, value in named if value),
+    ]
+
+
+def actual_parameters(function: Callable[..., Any]) -> List[Parameter]:
+    return [
+        (name, parameter.default, parameter.kind is parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self"
+    ]
+
+
+def documented_function(title: str, name: str) -> Callable[..., Any]:
+    """Return what a row stands for: a name of the package, or of the title's class."""
+    owner = getattr(contextstore, title, contextstore)
+    function: Callable[..., Any] = getattr(
+        owner if hasattr(owner, name) else contextstore, name
+    )
+    return function
+
+
+@pytest.mark.parametrize(("title", "call"), REFERENCE)
+def test_a_signature_is_as_documented(title: str, call: str) -> None:
+    function = documented_function(title, call.partition("(")[0])
+    assert actual_parameters(function) == documented_parameters(call)
+
+
+def test_the_reference_was_read() -> None:
+    assert len(REFERENCE) > 40
+
+
+@pytest.mark.parametrize("name", ["MemoryBackend", "ContextBuilder", "SessionStore"])
+def test_every_method_is_documented(name: str) -> None:
+    cls = getattr(contextstore, name)
+    methods = {name for name, _ in inspect.getmembers(cls, callable) if name[0] != "_"}
+    documented = {call.partition("(")[0] for title, call in REFERENCE if title == name}
+    assert methods - documented == set()
+
+
+@pytest.mark.parametrize("name", ["BuildResult", "RetrievedItem", "WriteResult"])
+def test_the_attributes_are_as_documented(name: str) -> None:
+    documented = [cells[0].strip("`") for cells in ROWS[name]]
+    assert documented == list(getattr(contextstore, name).__annotations__)
+
+
+def test_every_error_is_documented_with_its_base() -> None:
+    builtin = (ValueError, NotImplementedError, ImportError, RuntimeError)
+    actual = {
+        name: [base.__name__ for base in builtin if issubclass(cls, base)][:1]
+        for name, cls in ((name, getattr(errors, name)) for name in errors.__all__)
+    }
+    # A NotImplementedError is a RuntimeError to Python; the row names the nearer one.
+    documented = {
+        cells[0].strip("`"): [cells[1].strip("`")] if cells[1] else []
+        for cells in ROWS["When something goes wrong"]
+    }
+    assert documented == actual
+
+
+def test_every_public_name_is_mentioned() -> None:
+    mentioned = set(re.findall(r"\w+", README.read_text(encoding="utf-8")))
+    assert set(contextstore.__all__) - mentioned == set()
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)", README.read_text(encoding="utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("## One\n```python\nprint(1)\n```\n\n```text\n2\n```\n")
+    (section,) = markdown.sections(page)
+    with pytest.raises(AssertionError, match="line 2"):
+        markdown.run(section, page)
