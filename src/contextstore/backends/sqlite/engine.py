@@ -60,5 +60,6 @@ class Engine:
             self._start()
             self.writer.connection = connection
         else:
+            self.writer.forget_lock()
             _inherited.append((self.writer, self.readers))
             self._start()

@@ -15,7 +15,7 @@ import time
 from types import TracebackType
 from typing import Optional, Type
 
-from contextstore.errors import BusyError
+from contextstore.errors import BusyError, UnavailableError
 
 if sys.platform != "win32":
     import fcntl
@@ -59,9 +59,20 @@ class ProcessLock:
         if not self._wanted:
             return
         if self._file is None:
-            flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
-            self._file = os.open(self._path, flags, 0o600)
+            self._file = self._opened()
         self._wait(self._file)
+
+    def _opened(self) -> int:
+        flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
+        try:
+            return os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise UnavailableError(
+                f"{self._location} cannot be used: its lock file {self._path} cannot "
+                f"be opened ({error.strerror}); its directory has to exist and be "
+                f"writable",
+                location=self._location,
+            ) from error
 
     def _wait(self, file: int) -> None:
         deadline = time.monotonic() + self._seconds

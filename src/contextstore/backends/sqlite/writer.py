@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Callable, Deque, Generator, List, Optional, TypeVar
 
-from contextstore._hop import Loop, Ticket, deliver, running_loop
+from contextstore._hop import Loop, Ticket, call, deliver, running_loop
 from contextstore.backends.sqlite.connections import (
     BUSY_SECONDS,
     MEMORY,
@@ -31,7 +31,7 @@ from contextstore.backends.sqlite.group_commit import (
     wake,
 )
 from contextstore.backends.sqlite.process_lock import ProcessLock
-from contextstore.errors import ClosedError
+from contextstore.errors import ClosedError, StorageError
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -95,13 +95,21 @@ class Writer:
         A caller that is cancelled leaves when it is certain whether it was stored.
         """
         loop = running_loop()
-        if loop is None:
+        if loop is None or self._location == MEMORY:
             return self.write(change)
         await self._room(loop)
         ticket = Ticket(self._mapped(change), loop)
         self._enqueue(ticket)
         result: T = await ticket.settled_outcome()
         return result
+
+    async def submit_exclusive(self, action: Work[T]) -> T:
+        """Run an action outside any transaction, alone, for an async caller."""
+        return await call(self._run_exclusively, action)
+
+    def _run_exclusively(self, action: Work[T]) -> T:
+        with self.exclusively() as connection:
+            return action(connection)
 
     @contextmanager
     def exclusively(self) -> Generator[sqlite3.Connection, None, None]:
@@ -134,6 +142,14 @@ class Writer:
         self._calls.put(False)
         fail(left, self._closed_error())
         wake(left)
+
+    def forget_lock(self) -> None:
+        """Let go of the lock file in a forked child.
+
+        Parent and child share one lock: a child that kept it open would hold it for a
+        parent that was killed, and one that unlocked it would take it from the parent.
+        """
+        self._process_lock.close()
 
     def _lead(self, own: SyncTicket) -> List[AnyTicket]:
         """Commit a write with what is queued, and return the others, who then know."""
@@ -175,6 +191,10 @@ class Writer:
                     commit(connection, writes)
         except Exception as error:
             fail(writes, error)
+            return
+        for write in writes:
+            if isinstance(write.error, DRIVER_ERRORS):
+                write.error = self._translated(write.error)
 
     def _open(self) -> sqlite3.Connection:
         """Return the connection; call it with the lock held."""
@@ -196,9 +216,14 @@ class Writer:
             try:
                 return change(connection)
             except DRIVER_ERRORS as error:
-                raise translated(error, self._location) from error
+                raise self._translated(error) from error
 
         return run
+
+    def _translated(self, cause: Exception) -> StorageError:
+        error = translated(cause, self._location)
+        error.__cause__ = cause
+        return error
 
     def _enqueue(self, write: AnyTicket) -> None:
         with self._queue_lock:
