@@ -147,7 +147,6 @@ def test_a_batch_size_is_a_positive_int(batch_size: Any) -> None:
         ([[1.0], [math.nan]], "vectors[1]"),
         ([[1.0], [math.inf]], "vectors[1]"),
         ([[1.0], ["x"]], "vectors[1][0]"),
-        ([[1.0], [True]], "vectors[1][0]"),
         ([[1.0], [[1.0]]], "vectors[1][0]"),
     ],
 )

@@ -301,3 +301,78 @@ def test_one_object_serves_several_loops() -> None:
     for index in range(3):
         asyncio.run(use(index))
     assert found(store, [1.0]) == ["m0", "m1", "m2"]
+
+
+@pytest.mark.usefixtures("arithmetic")
+class TestFilters:
+    def store(self) -> InMemoryEmbeddingStore:
+        store = InMemoryEmbeddingStore()
+        kept: List[Dict[str, Any]] = [
+            {"by": "Ann", "n": 1},
+            {"by": "Bob", "n": True},
+            {"n": None},
+            {},
+        ]
+        for index, metadata in enumerate(kept):
+            drive(store.add("s", f"m{index}", [1.0, float(index)], metadata))
+        return store
+
+    @pytest.mark.parametrize(
+        ("where", "expected"),
+        [
+            ({}, ["m0", "m1", "m2", "m3"]),
+            ({"by": "Ann"}, ["m0"]),
+            ({"n": 1}, ["m0"]),
+            ({"n": True}, ["m1"]),
+            ({"n": 1.0}, []),
+            ({"n": None}, ["m2"]),
+            ({"by": "Bob", "n": True}, ["m1"]),
+            ({"by": "Bob", "n": 1}, []),
+            ({"other": None}, []),
+        ],
+    )
+    def test_metadata_must_be_equal(
+        self, where: Dict[str, Any], expected: List[str]
+    ) -> None:
+        items = drive(self.store().search("s", [1.0, 0.0], 10, where=where))
+        assert [item.message_id for item in items] == expected
+
+    def test_the_filter_comes_before_the_limit(self) -> None:
+        items = drive(self.store().search("s", [1.0, 0.0], 1, where={"by": "Bob"}))
+        assert [item.message_id for item in items] == ["m1"]
+
+    @pytest.mark.parametrize("where", [3, ["by"], {"by": object()}])
+    def test_a_filter_is_a_json_object(self, where: Any) -> None:
+        with pytest.raises(InvalidInputError):
+            drive(self.store().search("s", [1.0, 0.0], 1, where=where))
+
+
+@pytest.mark.usefixtures("arithmetic")
+class TestManyAtOnce:
+    def test_many_queries_give_what_each_gives(self) -> None:
+        store = filled([1.0, 0.0], [0.0, 1.0], [1.0, 1.0])
+        queries = [[1.0, 0.1], [0.1, 1.0]]
+        together = drive(store.search_many("s", queries, 2))
+        assert together == [drive(store.search("s", query, 2)) for query in queries]
+        assert drive(store.search_many("s", [], 2)) == []
+        assert drive(store.search_many("nobody", queries, 2)) == [[], []]
+
+    def test_only_the_sessions_named_are_searched(self) -> None:
+        store = filled([1.0, 0.0], [0.0, 1.0])
+        drive(store.add("t", "other", [1.0, 0.0], {"x": 1}))
+        drive(store.add("secret", "hidden", [1.0, 0.0]))
+
+        def found(*sessions: str, **options: Any) -> List[Tuple[Any, str]]:
+            items = drive(
+                store.search_sessions(list(sessions), [1.0, 0.0], 2, **options)
+            )
+            return [(item.session_id, item.message_id) for item in items]
+
+        assert found("s", "t") == [("s", "m0"), ("t", "other")]
+        assert found("t", "s", "t") == [("t", "other"), ("s", "m0")]
+        assert found("t", "nobody") == [("t", "other")]
+        assert found("s", "t", where={"x": 1}) == [("t", "other")]
+        assert found() == []
+        assert found("s%", "*", "secre", "secret ") == []
+        with pytest.raises(InvalidInputError):
+            found("t", "")

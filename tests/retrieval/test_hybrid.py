@@ -14,7 +14,7 @@ from contextstore.retrieval.base import RetrievedItem
 from contextstore.retrieval.dense import DenseScan, VectorSum
 from contextstore.retrieval.documents import Document, SessionIndex
 from contextstore.retrieval.hybrid import HybridQuery, Ranked, hybrid_search
-from contextstore.retrieval.vectors import unit_vectors
+from contextstore.retrieval.vectors import floats_of, unit_vectors
 from contextstore.retrieval.weights import RetrievalWeights
 
 PLAIN = RetrievalWeights(
@@ -244,7 +244,7 @@ class ForeignBackend(RetrievalBackend):
 
 def foreign() -> ForeignBackend:
     """Keep unit vectors for messages m0, m1 and so on."""
-    units = unit_vectors(VECTORS)
+    units = unit_vectors([floats_of(vector) for vector in VECTORS])
     return ForeignBackend(
         {f"m{row}": list(units[3 * row : 3 * row + 3]) for row in range(5)}
     )

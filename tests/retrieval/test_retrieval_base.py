@@ -173,3 +173,25 @@ def test_a_backend_closes_at_the_end_of_a_block() -> None:
         return store
 
     assert asyncio.run(main()).closed
+
+
+def test_any_backend_searches_several_queries_and_sessions() -> None:
+    store = ListBackend()
+
+    async def main() -> None:
+        await store.add("s", "m1", [1.0, 0.0], {})
+        await store.add("s", "m2", [0.5, 0.0], {})
+        await store.add("t", "m3", [0.7, 0.7], {})
+        many = await store.search_many("s", [[1.0, 0.0], [-1.0, 0.0]], 1)
+        assert [[item.message_id for item in found] for found in many] == [
+            ["m1"],
+            ["m2"],
+        ]
+        found = await store.search_sessions(["t", "s", "s"], [1.0, 0.0], 2)
+        assert [(item.session_id, item.message_id) for item in found] == [
+            ("s", "m1"),
+            ("t", "m3"),
+        ]
+        assert await store.search_sessions([], [1.0, 0.0], 2) == []
+
+    asyncio.run(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
@@ -55,6 +55,7 @@ class RetrievedItem:
         metadata: a copy of what was stored beside the vector; ``{}`` for nothing.
         cosine: the cosine of query and message, from -1 to 1, where it is known.
         lexical: the score of the words that they share, where it is known.
+        session_id: the session of the message, where several were searched.
     """
 
     message_id: str
@@ -62,6 +63,7 @@ class RetrievedItem:
     metadata: Dict[str, Any]
     cosine: Optional[float] = None
     lexical: Optional[float] = None
+    session_id: Optional[str] = None
 
 
 class RetrievalBackend(ABC):
@@ -108,6 +110,31 @@ class RetrievalBackend(ABC):
             UnsupportedOperationError: this backend only adds one at a time.
         """
         self._unsupported("add_many")
+
+    async def search_many(
+        self,
+        session_id: str,
+        query_vectors: Sequence[Sequence[float]],
+        k: int,
+    ) -> List[List[RetrievedItem]]:
+        """Search a session for several queries, and return the results of each."""
+        return [await self.search(session_id, vector, k) for vector in query_vectors]
+
+    async def search_sessions(
+        self, session_ids: Sequence[str], query_vector: Sequence[float], k: int
+    ) -> List[RetrievedItem]:
+        """Return the ``k`` messages of some sessions most similar to a query.
+
+        Nothing outside the sessions named is looked at. Each result carries its
+        ``session_id``; among equals the session named first comes first.
+        """
+        found: List[RetrievedItem] = []
+        for session_id in dict.fromkeys(session_ids):
+            for item in await self.search(session_id, query_vector, k):
+                found.append(replace(item, session_id=session_id))
+        # Sorting is stable: what a session gave stays in its order.
+        found.sort(key=lambda item: -item.score)
+        return found[: validate_count(k)]
 
     async def delete(self, session_id: str, message_ids: Sequence[str]) -> None:
         """Remove the vectors of some messages; ids without a vector are passed over.

@@ -118,7 +118,7 @@ def _no_vectors(answer: Any) -> EmbeddingError:
 def _checked_row(row: Any, index: int, dimension: Optional[int]) -> List[float]:
     path = f"vectors[{index}]"
     try:
-        vector = floats_of(row, path)
+        vector: List[float] = floats_of(row, path).tolist()
     except InvalidInputError as error:
         raise EmbeddingError(
             f"the embedding function gave no usable vector: {error}"

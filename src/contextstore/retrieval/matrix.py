@@ -6,9 +6,19 @@ without it in one ``array``. Both give the same bits; see ``vectors``.
 
 from __future__ import annotations
 
+import math
 from array import array
 from operator import mul
-from typing import TYPE_CHECKING, Any, List, Optional, Protocol, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Iterator,
+    List,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+)
 
 from contextstore import _optional
 
@@ -19,10 +29,12 @@ __all__ = ["NumpyMatrix", "PlainMatrix", "VectorMatrix", "make_matrix"]
 
 ScoredRow = Tuple[int, float]
 
-# Rows are widened to float64 in blocks of this many numbers, 1 MiB, which stay in the
+# Rows are widened to float64 in blocks of this many numbers, 256 KiB, which stay in the
 # cache between the two passes over them.
-_BLOCK_NUMBERS = 131_072
+_BLOCK_NUMBERS = 32_768
 _FIRST_CAPACITY = 16
+# Several queries in one pass over the rows cost a third of as many passes.
+_QUERIES_AT_ONCE = 16
 
 
 class VectorMatrix(Protocol):
@@ -53,12 +65,18 @@ class VectorMatrix(Protocol):
         ...
 
     def best(
-        self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
-    ) -> List[ScoredRow]:
-        """Return, in any order, rows with their scores, the k best ones among them.
+        self,
+        queries: Sequence[FloatArray],
+        k: int,
+        rows: Optional[Sequence[int]] = None,
+    ) -> List[List[ScoredRow]]:
+        """Return for each query, in any order, rows and scores with the k best among.
 
         Every row that ties with the k-th best is there too. Only ``rows`` are looked
         at where given.
+
+        Args:
+            k: how many are wanted, at least 1.
         """
         ...
 
@@ -109,11 +127,14 @@ class PlainMatrix:
         return [self._score(row, query) for row in chosen]
 
     def best(
-        self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
-    ) -> List[ScoredRow]:
-        """Return the rows with their scores: all that were looked at."""
+        self,
+        queries: Sequence[FloatArray],
+        k: int,
+        rows: Optional[Sequence[int]] = None,
+    ) -> List[List[ScoredRow]]:
+        """Return rows with their scores: all that were looked at."""
         chosen = range(len(self)) if rows is None else rows
-        return list(zip(chosen, self.scores(query, chosen)))
+        return [list(zip(chosen, self.scores(query, chosen))) for query in queries]
 
     def _score(self, row: int, query: FloatArray) -> float:
         start = row * self.dimension
@@ -128,6 +149,8 @@ class NumpyMatrix:
     def __init__(self, numpy: Any, dimension: int) -> None:
         self.dimension = dimension
         self._numpy = numpy
+        self._type = numpy.float32
+        self._error = _float32_error(dimension)
         self._data = self._make_room(_FIRST_CAPACITY)
         self._count = 0
         # Sums of grid points are exact in float64, so adding and taking away rows
@@ -139,7 +162,7 @@ class NumpyMatrix:
 
     def append(self, vectors: FloatArray) -> None:
         """Add rows at the end."""
-        added = self._numpy.frombuffer(vectors, dtype=self._numpy.float32)
+        added = self._numpy.frombuffer(vectors, dtype=self._type)
         added = added.reshape(-1, self.dimension)
         total = self._count + len(added)
         if total > len(self._data):
@@ -163,7 +186,7 @@ class NumpyMatrix:
             self._move_to(2 * self._count)
 
     def _make_room(self, capacity: int) -> Any:
-        return self._numpy.empty((capacity, self.dimension), self._numpy.float32)
+        return self._numpy.empty((capacity, self.dimension), self._type)
 
     def _move_to(self, capacity: int) -> None:
         data = self._make_room(capacity)
@@ -185,25 +208,50 @@ class NumpyMatrix:
         return self._data[self._numpy.array(rows, dtype=self._numpy.intp)]
 
     def best(
-        self, query: FloatArray, k: int, rows: Optional[Sequence[int]] = None
-    ) -> List[ScoredRow]:
-        """Return the k best rows and those that tie with the last of them."""
-        found = self._best_of(self._rows(rows), query, k)
-        if rows is None:
-            return found
-        return [(rows[place], score) for place, score in found]
+        self,
+        queries: Sequence[FloatArray],
+        k: int,
+        rows: Optional[Sequence[int]] = None,
+    ) -> List[List[ScoredRow]]:
+        """Return for each query rows and scores with the k best among them."""
+        data = self._rows(rows)
+        found: List[List[ScoredRow]] = []
+        for query, places in zip(queries, self._candidates(data, queries, k)):
+            scores = self._scores(data[places], query).tolist()
+            chosen = places.tolist()
+            if rows is not None:
+                chosen = [rows[place] for place in chosen]
+            found.append(list(zip(chosen, scores)))
+        return found
 
-    def _best_of(self, data: Any, query: FloatArray, k: int) -> List[ScoredRow]:
-        scores = self._scores(data, query)
-        places = self._reaching_kth(scores, k)
-        return list(zip(places.tolist(), scores[places].tolist()))
-
-    def _reaching_kth(self, scores: Any, k: int) -> Any:
+    def _candidates(
+        self, data: Any, queries: Sequence[FloatArray], k: int
+    ) -> Iterator[Any]:
+        """Give for each query the rows among which its k best and their equals are."""
         numpy = self._numpy
-        if k >= len(scores):
-            return numpy.arange(len(scores))
-        kth = numpy.partition(scores, len(scores) - k)[len(scores) - k]
-        return numpy.flatnonzero(scores >= kth)
+        if k >= len(data):
+            everything = numpy.arange(len(data))
+            yield from (everything for _ in queries)
+            return
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            block = numpy.array(queries[start : start + _QUERIES_AT_ONCE], self._type)
+            for rough in block @ data.T:
+                yield self._reaching(rough, k)
+
+    def _reaching(self, rough: Any, k: int) -> Any:
+        """Return the rows that may be among the k best by their float32 scores.
+
+        A float32 product errs by at most ``self._error``. The k-th best exact score is
+        then no less than the k-th best float32 one less the error, and a row that
+        reaches it shows at least that less the error once more.
+        """
+        numpy = self._numpy
+        kth = float(numpy.partition(rough, len(rough) - k)[len(rough) - k])
+        # Rounded down, for numpy may compare in float32.
+        floor = numpy.nextafter(
+            numpy.float32(kth - 2.0 * self._error), numpy.float32(-numpy.inf)
+        )
+        return numpy.flatnonzero(rough >= floor)
 
     def _scores(self, data: Any, query: FloatArray) -> Any:
         """Return the exact scores of all rows, widening them block by block."""
@@ -211,8 +259,26 @@ class NumpyMatrix:
         wide_query = numpy.array(query, dtype=numpy.float64)
         scores = numpy.empty(len(data), dtype=numpy.float64)
         step = max(1, _BLOCK_NUMBERS // self.dimension)
+        block = numpy.empty((min(step, len(data)), self.dimension))
         for start in range(0, len(data), step):
-            block = data[start : start + step].astype(numpy.float64)
-            scores[start : start + step] = block @ wide_query
+            part = data[start : start + step]
+            wide = block[: len(part)]
+            wide[...] = part
+            scores[start : start + step] = wide @ wide_query
         # BLAS may give -0.0, which compares equal but prints otherwise.
         return scores + 0.0
+
+
+def _float32_error(dimension: int) -> float:
+    """Bound the error of a float32 scalar product of two unit vectors on the grid.
+
+    For any order of summation, fused or not, it is at most gamma * |x| * |y| with
+    gamma = n * u / (1 - n * u) and u = 2**-24 (Higham, Accuracy and Stability of
+    Numerical Algorithms, section 3.1). Nothing underflows: products are multiples of
+    2**-48. Rounding to the grid makes a unit vector longer by less than
+    sqrt(n) * 2**-25.
+    """
+    units = dimension * 2.0**-24
+    if units >= 0.5:
+        return math.inf
+    return units / (1.0 - units) * (1.0 + math.sqrt(dimension) * 2.0**-25) ** 2

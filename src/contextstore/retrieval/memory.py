@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
-from typing import Any, ClassVar, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Sequence, Tuple
 
 from contextstore import _hop
 from contextstore.errors import InvalidInputError
@@ -20,10 +19,15 @@ from contextstore.retrieval.base import (
     validate_count,
 )
 from contextstore.retrieval.dense import DenseScan
-from contextstore.retrieval.session_vectors import SessionVectors
+from contextstore.retrieval.session_vectors import Hit, SessionVectors
 from contextstore.retrieval.vectors import floats_of, unit_vectors
 
+if TYPE_CHECKING:
+    from contextstore.retrieval.vectors import FloatArray
+
 __all__ = ["InMemoryEmbeddingStore"]
+
+SessionHit = Tuple[str, Hit]
 
 # A scan of so many numbers takes about a millisecond: longer ones leave the event loop
 # to others, shorter ones cost less than the way to a thread and back.
@@ -89,22 +93,64 @@ class InMemoryEmbeddingStore(ScanningBackend):
                 session.put(message_id, unit, metadata[index])
 
     async def search(
-        self, session_id: str, query_vector: Sequence[float], k: int
+        self,
+        session_id: str,
+        query_vector: Sequence[float],
+        k: int,
+        *,
+        where: Optional[Dict[str, Any]] = None,
     ) -> List[RetrievedItem]:
         """Return the ``k`` messages of a session nearest to a query, best first.
 
         A session that is not there has none.
 
+        Args:
+            where: metadata that a message must have, each key with an equal value; it
+                is looked at before the vectors are, so nothing is missed.
+
         Raises:
             InvalidInputError: an argument cannot be taken, or the query has another
                 dimension than the store.
         """
+        (found,) = await self.search_many(session_id, [query_vector], k, where=where)
+        return found
+
+    async def search_many(
+        self,
+        session_id: str,
+        query_vectors: Sequence[Sequence[float]],
+        k: int,
+        *,
+        where: Optional[Dict[str, Any]] = None,
+    ) -> List[List[RetrievedItem]]:
+        """Search a session for several queries, and return the results of each.
+
+        Each is what ``search`` gives; together they cost a third in a long session.
+        """
         validate_session_id(session_id)
         validate_count(k)
-        query = floats_of(query_vector, "query_vector")
-        if self._is_short(session_id, query):
-            return self._search(session_id, query, k)
-        return await _hop.call(self._search, session_id, query, k)
+        wanted = None if where is None else _validated_metadata(where)
+        found = await self._found([session_id], query_vectors, k, wanted)
+        return [[_item(hit) for _, hit in hits] for hits in found]
+
+    async def search_sessions(
+        self,
+        session_ids: Sequence[str],
+        query_vector: Sequence[float],
+        k: int,
+        *,
+        where: Optional[Dict[str, Any]] = None,
+    ) -> List[RetrievedItem]:
+        """Return the ``k`` messages of some sessions nearest to a query, best first.
+
+        Nothing outside the sessions named is looked at. Each result carries its
+        ``session_id``; among equals the session named first comes first.
+        """
+        validate_count(k)
+        sessions = list(dict.fromkeys(map(validate_session_id, session_ids)))
+        wanted = None if where is None else _validated_metadata(where)
+        (found,) = await self._found(sessions, [query_vector], k, wanted)
+        return [_item(hit, session_id) for session_id, hit in found]
 
     async def scan(
         self,
@@ -118,7 +164,7 @@ class InMemoryEmbeddingStore(ScanningBackend):
         validate_session_id(session_id)
         query = floats_of(query_vector, "query_vector")
         arguments = (session_id, query, centring, pool, also)
-        if self._is_short(session_id, query):
+        if self._is_short([session_id], [query]):
             return self._scan(*arguments)
         return await _hop.call(self._scan, *arguments)
 
@@ -167,26 +213,51 @@ class InMemoryEmbeddingStore(ScanningBackend):
             # An empty store may be filled again by another model.
             self._dimension = None
 
-    def _is_short(self, session_id: str, query: List[float]) -> bool:
+    async def _found(
+        self,
+        session_ids: List[str],
+        query_vectors: Sequence[Sequence[float]],
+        k: int,
+        where: Optional[Dict[str, Any]],
+    ) -> List[List[SessionHit]]:
+        """Search where it stalls nobody: short scans here, long ones in a thread."""
+        queries = [floats_of(vector, "query_vector") for vector in query_vectors]
+        arguments = (session_ids, queries, k, where)
+        if self._is_short(session_ids, queries):
+            return self._search(*arguments)
+        return await _hop.call(self._search, *arguments)
+
+    def _is_short(
+        self, session_ids: Sequence[str], queries: Sequence[FloatArray]
+    ) -> bool:
         with self._lock:
-            size = len(self._sessions.get(session_id, ()))
-        return size * len(query) <= _INLINE_NUMBERS
+            rows = sum(len(self._sessions.get(one, ())) for one in session_ids)
+        return rows * sum(map(len, queries)) <= _INLINE_NUMBERS
 
     def _search(
-        self, session_id: str, query: List[float], k: int
-    ) -> List[RetrievedItem]:
+        self,
+        session_ids: Sequence[str],
+        queries: Sequence[FloatArray],
+        k: int,
+        where: Optional[Dict[str, Any]],
+    ) -> List[List[SessionHit]]:
+        units = [unit_vectors([query]) for query in queries]
+        ranked: List[List[SessionHit]] = [[] for _ in queries]
         with self._lock:
-            self._check_dimension(len(query), "query_vector")
-            session = self._sessions.get(session_id)
-            if session is None or k == 0:
-                return []
-            found = session.search(unit_vectors([query]), k)
-        return [replace(item, metadata=_copied(item.metadata)) for item in found]
+            for query in queries:
+                self._check_dimension(len(query), "query_vector")
+            for session_id in session_ids if k else ():
+                session = self._sessions.get(session_id)
+                if session is not None:
+                    for found, hits in zip(ranked, session.search(units, k, where)):
+                        found += [(session_id, hit) for hit in hits]
+        # Sorting is stable: what a session gave stays in its order.
+        return [sorted(found, key=lambda pair: -pair[1].score)[:k] for found in ranked]
 
     def _scan(
         self,
         session_id: str,
-        query: List[float],
+        query: FloatArray,
         centring: float,
         pool: Optional[int],
         also: Sequence[str],
@@ -210,7 +281,7 @@ class InMemoryEmbeddingStore(ScanningBackend):
             )
 
 
-def _common_dimension(vectors: List[List[float]]) -> int:
+def _common_dimension(vectors: List[FloatArray]) -> int:
     dimensions = sorted({len(vector) for vector in vectors})
     if len(dimensions) > 1:
         raise InvalidInputError(
@@ -219,6 +290,14 @@ def _common_dimension(vectors: List[List[float]]) -> int:
             path="vector",
         )
     return dimensions[0]
+
+
+def _item(hit: Hit, session_id: Optional[str] = None) -> RetrievedItem:
+    cosine = max(-1.0, min(1.0, hit.score))
+    metadata = _copied(hit.metadata)
+    return RetrievedItem(
+        hit.message_id, cosine, metadata, cosine, session_id=session_id
+    )
 
 
 def _validated_metadata(metadata: Any) -> Dict[str, Any]:

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any, List, Sequence
 
 from contextstore.retrieval.columns import SCORE_STEPS, Column
-from contextstore.retrieval.vectors import tree_sum
+from contextstore.retrieval.vectors import tree_sum_on_numpy
 
 if TYPE_CHECKING:
     from contextstore.retrieval.columns import IntArray
@@ -86,19 +86,9 @@ class NumpyColumns:
 
     def standardised(self, column: Column) -> Column:
         count = len(column) or 1
-        rest = column - self._tree_sum(column) / count
-        deviation = math.sqrt(self._tree_sum(rest * rest) / count)
+        rest = column - tree_sum_on_numpy(self._numpy, column) / count
+        deviation = math.sqrt(tree_sum_on_numpy(self._numpy, rest * rest) / count)
         return rest / deviation if deviation > 0.0 else self._numpy.zeros(len(rest))
-
-    def _tree_sum(self, values: Any) -> float:
-        """Add up in the order of ``tree_sum``, the last steps without numpy."""
-        while len(values) > 32:
-            half = len(values) // 2
-            rest = values[2 * half :]
-            values = values[:half] + values[half : 2 * half]
-            if len(rest):
-                values = self._numpy.concatenate((values, rest))
-        return tree_sum(values.tolist())
 
     def best_around(self, column: Column, reach: int, best: int) -> Column:
         numpy = self._numpy

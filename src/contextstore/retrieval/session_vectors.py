@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from contextstore.messages import canonical
 from contextstore.retrieval.arithmetic import make_columns
-from contextstore.retrieval.base import RetrievedItem
 from contextstore.retrieval.columns import Column
 from contextstore.retrieval.dense import DenseScan, centred, common_part
 from contextstore.retrieval.matrix import ScoredRow, make_matrix
@@ -15,9 +15,22 @@ from contextstore.retrieval.vectors import unit_vectors
 if TYPE_CHECKING:
     from contextstore.retrieval.vectors import FloatArray
 
-__all__ = ["SessionVectors"]
+__all__ = ["Hit", "SessionVectors"]
 
 Metadata = Dict[str, Any]
+
+
+class Hit(NamedTuple):
+    """Be one vector that was found.
+
+    Attributes:
+        score: the scalar product of the vectors on the grid, which may pass 1 by less
+            than ``sqrt(dimension) * 2**-24``.
+    """
+
+    message_id: str
+    score: float
+    metadata: Metadata
 
 
 class SessionVectors:
@@ -74,11 +87,37 @@ class SessionVectors:
             _fill_with_last(column, row)
         return True
 
-    def search(self, query: FloatArray, k: int) -> List[RetrievedItem]:
-        """Return the k nearest, best first and the older first among equals."""
-        found = self._matrix.best(query, k)
-        found.sort(key=self._rank)
-        return [self._item(row, score) for row, score in found[:k]]
+    def search(
+        self, queries: Sequence[FloatArray], k: int, where: Optional[Metadata] = None
+    ) -> List[List[Hit]]:
+        """Return for each query the k nearest, the older first among equals.
+
+        Args:
+            k: how many, at least 1.
+            where: metadata that a vector must have to be looked at.
+        """
+        rows = None if where is None else self._matching(where)
+        return [
+            [
+                Hit(self._ids[row], score, self._metadata[row])
+                for row, score in sorted(found, key=self._rank)[:k]
+            ]
+            for found in self._matrix.best(queries, k, rows)
+        ]
+
+    def _matching(self, where: Metadata) -> List[int]:
+        wanted = {key: canonical(value) for key, value in where.items()}
+        return [
+            row
+            for row, metadata in enumerate(self._metadata)
+            if all(
+                # Equality sorts most out; the text tells True from 1.
+                key in metadata
+                and metadata[key] == where[key]
+                and canonical(metadata[key]) == text
+                for key, text in wanted.items()
+            )
+        ]
 
     def scan(self, query: FloatArray, centring: float) -> DenseScan:
         """Score every vector for a query, as they are and centred.
@@ -103,10 +142,9 @@ class SessionVectors:
         The shifted query is the query with a share of the mean taken out.
         """
         mean = self._mean(centring)
-        shifted = array("f", [q - m for q, m in zip(query, mean)])
-        found = self._matrix.best(unit_vectors([list(shifted)]), pool)
-        found.sort(key=self._rank)
-        chosen = {row for row, _ in found[:pool]}
+        shifted = array("d", [q - m for q, m in zip(query, mean)])
+        (found,) = self._matrix.best([unit_vectors([shifted])], pool)
+        chosen = {row for row, _ in sorted(found, key=self._rank)[:pool]}
         chosen.update(self._row_of[one] for one in also if one in self._row_of)
         rows = sorted(chosen)
         cosines = self._matrix.scores(query, rows)
@@ -132,11 +170,6 @@ class SessionVectors:
     def _rank(self, scored: ScoredRow) -> Tuple[float, int]:
         row, score = scored
         return (-score, self._places[row])
-
-    def _item(self, row: int, score: float) -> RetrievedItem:
-        # The grid lets a score pass 1 by less than sqrt(dimension) * 2**-24.
-        cosine = max(-1.0, min(1.0, score))
-        return RetrievedItem(self._ids[row], cosine, self._metadata[row], cosine)
 
 
 def _fill_with_last(column: List[Any], row: int) -> None:

@@ -17,8 +17,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from numbers import Real
-from typing import TYPE_CHECKING, Any, List, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, List, Sequence
 
 from contextstore import _optional
 from contextstore.errors import InvalidInputError
@@ -32,17 +31,16 @@ __all__ = [
     "from_bytes",
     "to_bytes",
     "tree_sum",
+    "tree_sum_on_numpy",
     "unit_vectors",
 ]
 
 GRID = 2.0**24
 """How many steps the grid has between 0 and 1; float32 counts so far exactly."""
 
-_PLAIN_NUMBERS = frozenset({float, int})
 
-
-def floats_of(vector: Any, path: str = "vector") -> List[float]:
-    """Return a vector as a list of finite floats.
+def floats_of(vector: Any, path: str = "vector") -> FloatArray:
+    """Return a vector as an array of finite doubles.
 
     Args:
         vector: a list, tuple, ``array.array`` or one-dimensional array of numbers.
@@ -54,22 +52,23 @@ def floats_of(vector: Any, path: str = "vector") -> List[float]:
     components = _components_of(vector, path)
     if not components:
         raise InvalidInputError(f"{path} has no components", path=path)
-    if not _PLAIN_NUMBERS.issuperset(map(type, components)):
-        _refuse_other_than_numbers(components, path)
     try:
-        values = [float(component) for component in components]
+        values = array("d", components)
+    except TypeError:
+        raise _no_number(components, path) from None
     except OverflowError:
         raise _not_finite(path) from None
-    if not all(map(math.isfinite, values)):
+    # The sum is finite only if all are, but large ones may overflow it.
+    if not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
         raise _not_finite(path)
     return values
 
 
-def _components_of(vector: Any, path: str) -> List[Any]:
+def _components_of(vector: Any, path: str) -> Sequence[Any]:
     as_list = getattr(vector, "tolist", None)
     components: Any = vector if as_list is None else as_list()
     if isinstance(components, (list, tuple)):
-        return [*components]
+        return components
     raise InvalidInputError(
         f"{path} is of type {type(vector).__name__}; pass a list of numbers or an "
         f"array with one dimension",
@@ -77,15 +76,21 @@ def _components_of(vector: Any, path: str) -> List[Any]:
     )
 
 
-def _refuse_other_than_numbers(components: List[Any], path: str) -> None:
-    for index, component in enumerate(components):
-        if isinstance(component, bool) or not isinstance(component, Real):
-            here = f"{path}[{index}]"
-            raise InvalidInputError(
-                f"{here} is of type {type(component).__name__}; a component of a "
-                f"vector is a number",
-                path=here,
-            )
+def _no_number(components: Sequence[Any], path: str) -> InvalidInputError:
+    place = [_is_number(component) for component in components].index(False)
+    return InvalidInputError(
+        f"{path}[{place}] is of type {type(components[place]).__name__}; a component "
+        f"of a vector is a number",
+        path=f"{path}[{place}]",
+    )
+
+
+def _is_number(component: Any) -> bool:
+    try:
+        array("d", [component])
+    except TypeError:
+        return False
+    return True
 
 
 def _not_finite(path: str) -> InvalidInputError:
@@ -94,24 +99,25 @@ def _not_finite(path: str) -> InvalidInputError:
     )
 
 
-def unit_vectors(vectors: Sequence[List[float]]) -> FloatArray:
-    """Return vectors of one dimension as unit vectors on the grid, one after another.
+def unit_vectors(vectors: Iterable[FloatArray]) -> FloatArray:
+    """Return vectors as unit vectors on the grid, one after another.
 
     The zero vector has no direction; it stays zero and scores 0 with everything.
 
     Args:
-        vectors: finite floats, as ``floats_of`` returns them.
+        vectors: finite doubles, as ``floats_of`` returns them.
     """
     numpy = _optional.find("numpy")
-    if numpy is None or not vectors:
-        flat = array("f")
-        for vector in vectors:
-            flat.extend(_unit(vector))
-        return flat
-    return array("f", _unit_rows(numpy, vectors).tobytes())
+    units = array("f")
+    for vector in vectors:
+        if numpy is None:
+            units.extend(_unit(vector))
+        else:
+            units.frombytes(_unit_on_numpy(numpy, vector))
+    return units
 
 
-def _unit(vector: List[float]) -> List[float]:
+def _unit(vector: FloatArray) -> List[float]:
     # A power of two takes the largest component to [0.5, 1): exactly, and neither the
     # square of a huge component overflows nor that of a tiny one vanishes.
     exponent = math.frexp(max(map(abs, vector)))[1]
@@ -120,15 +126,16 @@ def _unit(vector: List[float]) -> List[float]:
     return [round(component / norm * GRID) / GRID for component in scaled]
 
 
-def _unit_rows(numpy: Any, vectors: Sequence[List[float]]) -> Any:
-    rows = numpy.array(vectors, dtype=numpy.float64)
-    exponents = numpy.frexp(numpy.abs(rows).max(axis=1))[1]
-    rows = numpy.ldexp(rows, -exponents[:, None])
-    norms = numpy.sqrt(_tree_sum_of_rows(numpy, rows * rows))
-    norms[norms == 0.0] = 1.0
+def _unit_on_numpy(numpy: Any, vector: FloatArray) -> bytes:
+    """Return the float32 numbers that ``_unit`` gives."""
+    components = numpy.frombuffer(vector)
+    exponent = math.frexp(numpy.abs(components).max())[1]
+    scaled = numpy.ldexp(components, -exponent)
+    norm = math.sqrt(tree_sum_on_numpy(numpy, scaled * scaled)) or 1.0
     # Adding 0.0 turns -0.0 into 0.0, which is what rounding to an int gives.
-    on_grid = numpy.rint(rows / norms[:, None] * GRID) / GRID + 0.0
-    return on_grid.astype(numpy.float32)
+    on_grid = numpy.rint(scaled / norm * GRID) / GRID + 0.0
+    as_bytes: bytes = on_grid.astype(numpy.float32).tobytes()
+    return as_bytes
 
 
 def tree_sum(values: List[float]) -> float:
@@ -141,15 +148,15 @@ def tree_sum(values: List[float]) -> float:
     return values[0] if values else 0.0
 
 
-def _tree_sum_of_rows(numpy: Any, rows: Any) -> Any:
-    """Add up each row in the order of ``tree_sum``."""
-    while rows.shape[1] > 1:
-        half = rows.shape[1] // 2
-        rest = rows[:, 2 * half :]
-        rows = rows[:, :half] + rows[:, half : 2 * half]
-        if rest.shape[1]:
-            rows = numpy.concatenate((rows, rest), axis=1)
-    return rows[:, 0]
+def tree_sum_on_numpy(numpy: Any, values: Any) -> float:
+    """Add up an array in the order of ``tree_sum``, the last steps without numpy."""
+    while len(values) > 32:
+        half = len(values) // 2
+        rest = values[2 * half :]
+        values = values[:half] + values[half : 2 * half]
+        if len(rest):
+            values = numpy.concatenate((values, rest))
+    return tree_sum(values.tolist())
 
 
 def to_bytes(vectors: FloatArray) -> bytes:
