@@ -259,7 +259,7 @@ def test_counts_are_remembered() -> None:
         return len(text)
 
     remembered = RememberedCounts(count)
-    assert [remembered("ab"), remembered("ab"), remembered("")] == [2, 2, 0]
+    assert [remembered["ab"], remembered["ab"], remembered[""]] == [2, 2, 0]
     assert asked == ["ab", ""]
 
 
@@ -272,11 +272,11 @@ def test_what_is_remembered_is_bounded() -> None:
 
     remembered = RememberedCounts(count, max_bytes=20_000)
     for number in range(1000):
-        remembered(f"{number:0100}")
-        remembered("often")
+        remembered[f"{number:0100}"]
+        remembered["often"]
     assert asked.count("often") == 1
-    assert len(remembered._young) + len(remembered._old) < 120
-    remembered(f"{0:0100}")
+    assert len(remembered) + len(remembered._older) < 120
+    remembered[f"{0:0100}"]
     assert len(asked) == 1002
 
 
@@ -289,6 +289,6 @@ def test_long_texts_are_remembered_without_being_held() -> None:
 
     remembered = RememberedCounts(count)
     long = "\ud800" + "x" * 100_000
-    assert [remembered(long), remembered(long)] == [100_001, 100_001]
+    assert [remembered[long], remembered[long]] == [100_001, 100_001]
     assert len(asked) == 1
-    assert sum(map(sys.getsizeof, remembered._young)) < 1000
+    assert sum(map(sys.getsizeof, remembered)) < 1000

@@ -42,6 +42,9 @@ class Accounting:
         self.count: Callable[[str], int] = tokenizer.count
         self.approximate = tokenizer.approximate
         self._profile: ModelProfile = getattr(tokenizer, "profile", _DEFAULT_PROFILE)
+        self._known_roles: Dict[Any, int] = {
+            role: self._profile.per_message + self.count(role) for role in _ROLES
+        }
 
     def prompt(
         self,
@@ -99,20 +102,21 @@ class Accounting:
 
     def message(self, message: Message) -> int:
         """Return the tokens of one message; fields that no provider reads are free."""
-        count = self.count
         role = message.get("role")
+        tokens = self._known_roles[role] if role in _ROLES else self._other_role(role)
         content = message.get("content")
-        tokens = self._profile.per_message
-        if type(role) is str:
-            tokens += count(role)
         if type(content) is str:
-            tokens += count(content)
+            tokens += self.count(content)
         elif content is not None:
             tokens += self.content(content)
-        # A message of the store has id, role, content, timestamp: nothing more to see.
+        # Most messages have no more than id, role, content and timestamp.
         if len(message) > 4 or not _PLAIN_FIELDS.issuperset(message):
             tokens += self._other_fields(message)
         return tokens
+
+    def _other_role(self, role: Any) -> int:
+        text = role if isinstance(role, str) else ""
+        return self._profile.per_message + self.count(text)
 
     def _other_fields(self, message: Message) -> int:
         tokens = 0
@@ -179,6 +183,7 @@ class Accounting:
         return self.count(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
+_ROLES = ("user", "assistant", "tool", "system", "developer", "function")
 _IMAGES = ("image_url", "input_image", "image")
 # What these cost is not published.
 _UNPRICED = ("input_audio", "input_file", "file", "document")

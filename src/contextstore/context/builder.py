@@ -153,7 +153,9 @@ class ContextBuilder:
                 budget,
             )
         prompt = prompt_of(plan, request, post_filter)
-        total = self._accounting.prompt(prompt.messages, tools, tool_choice)
+        total = plan.tokens(request.frame)
+        if post_filter is not None or plan.summary is not None:
+            total = self._accounting.prompt(prompt.messages, tools, tool_choice)
         return BuildResult(
             messages=prompt.messages,
             total_tokens=total,
@@ -182,11 +184,11 @@ class ContextBuilder:
         extra: Tuple[Optional[Sequence[Dict[str, Any]]], Any],
     ) -> Request:
         pinned = [message for group in history.pinned for message in group.messages]
-        room = budget - self._accounting.frame(pinned, *extra)
-        room -= sum(group.tokens for group in history.pinned)
         accounting = self._accounting
+        frame = accounting.frame(pinned, *extra)
+        room = budget - frame - sum(group.tokens for group in history.pinned)
         return Request(
-            history, budget, room, options, accounting.message, accounting.count
+            history, budget, frame, room, options, accounting.message, accounting.count
         )
 
 

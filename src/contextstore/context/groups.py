@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from contextstore.context.links import (
+    NO_ID,
     calls_of,
     has_more_than_results,
     is_reasoning,
@@ -24,6 +25,9 @@ from contextstore.context.links import (
 from contextstore.messages import Message
 
 __all__ = ["Group", "Groups"]
+
+# A message of text without these fields makes no call and carries no result.
+_LINKS = frozenset(("tool_calls", "function_call", "type"))
 
 
 class Group:
@@ -67,9 +71,13 @@ class Group:
     @property
     def tokens(self) -> int:
         """Return what its messages cost; counted when first asked for."""
-        if self._tokens < 0:
-            self._tokens = sum(map(self._cost, self.messages))
-        return self._tokens
+        tokens = self._tokens
+        if tokens < 0:
+            tokens = 0
+            for message in self.messages:
+                tokens += self._cost(message)
+            self._tokens = tokens
+        return tokens
 
     def __repr__(self) -> str:
         return f"<group of messages {list(self.positions)}>"
@@ -125,9 +133,12 @@ class Groups:
         message = self._messages[at]
         if at in self._aside:
             return None, at - 1
-        role = message.get("role")
-        if role == "user" and type(message.get("content")) is str:
-            return Group((at,), (message,), self._cost, starts_turn=True), at - 1
+        if type(message.get("content")) is str and _LINKS.isdisjoint(message):
+            role = message.get("role")
+            if role == "user":
+                return Group((at,), (message,), self._cost, starts_turn=True), at - 1
+            if role == "assistant":
+                return Group((at,), (message,), self._cost), at - 1
         if is_response_output(message) or calls_of(message):
             start = self._start_of_calls(at)
             return self._call_group(start, at), start - 1
@@ -188,9 +199,11 @@ class Groups:
     def _index_one(self) -> None:
         self._indexed_from -= 1
         at = self._indexed_from
-        if at not in self._aside:
-            for call_id in calls_of(self._messages[at]):
-                self._calls.setdefault(call_id, []).append(at)
+        message = self._messages[at]
+        if at in self._aside or _has_no_links(message):
+            return
+        for call_id in calls_of(message):
+            self._calls.setdefault(call_id, []).append(at)
 
     def _start_of_calls(self, end: int) -> int:
         """Return where the output that ends here starts: one message, or a run.
@@ -212,6 +225,10 @@ class Groups:
     def _call_group(self, start: int, end: int) -> Optional[Group]:
         run = range(start, end + 1)
         carriers = sorted(result for at in run for result in self._claims.pop(at, ()))
+        if _match_exactly(self._messages, run, carriers):
+            self._note_moved(start, (*run, *carriers))
+            members = [self._messages[at] for at in (*run, *carriers)]
+            return Group((*run, *carriers), members, self._cost)
         matching = _Matching(self._messages, run, carriers)
         if not (matching.unanswered and self._is_open(end, carriers)):
             matching.leave_out_unanswered()
@@ -237,8 +254,10 @@ class Groups:
 
     def _note_moved(self, start: int, positions: Tuple[int, ...]) -> None:
         """Note the results that something which stays parted from their call."""
-        settled = {*positions, *self.left_out}
         end = max(positions)
+        if end - start + 1 == len(positions):
+            return
+        settled = {*positions, *self.left_out}
         first_other = next((at for at in range(start, end) if at not in settled), end)
         self.moved.extend(at for at in positions if at > first_other)
 
@@ -258,6 +277,23 @@ def _calls_in_blocks(before: Message, after: Message) -> bool:
         and not message.get("tool_calls")
         and calls_of(message)
         for message in both
+    )
+
+
+def _has_no_links(message: Message) -> bool:
+    return type(message.get("content")) is str and _LINKS.isdisjoint(message)
+
+
+def _match_exactly(
+    messages: Sequence[Message], run: range, carriers: List[int]
+) -> bool:
+    """Tell whether there is one result for each call, as there nearly always is."""
+    made = [call_id for at in run for call_id in calls_of(messages[at])]
+    given = [call_id for at in carriers for call_id in results_of(messages[at])]
+    return (
+        bool(made)
+        and NO_ID not in made
+        and (made == given or sorted(made) == sorted(given))
     )
 
 

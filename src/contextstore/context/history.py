@@ -11,7 +11,7 @@ from contextstore.messages import Message, is_pinned
 
 __all__ = ["History"]
 
-_PINNED_ROLES = ("system", "developer")
+_PINNED_ROLES = frozenset(("system", "developer"))
 
 
 class History:
@@ -99,12 +99,7 @@ def _position(group: Group) -> int:
 
 def _pinned_positions(messages: Sequence[Message], pin: Collection[str]) -> List[int]:
     try:
-        # The one pass over the whole history: it must cost next to nothing a message.
-        candidates = [
-            at
-            for at, message in enumerate(messages)
-            if message.get("role") in _PINNED_ROLES or "metadata" in message
-        ]
+        candidates = _maybe_pinned(messages)
         pinned = [at for at in candidates if is_pinned(messages[at])]
         if pin:
             wanted = set(pin)
@@ -120,6 +115,27 @@ def _pinned_positions(messages: Sequence[Message], pin: Collection[str]) -> List
                 ) from error
         raise
     return pinned
+
+
+def _maybe_pinned(messages: Sequence[Message]) -> List[int]:
+    """Return positions that hold all pinned messages and few others.
+
+    This is the one pass over the whole history: it must cost next to nothing a message.
+    """
+    try:
+        return [
+            at
+            for at, message in enumerate(messages)
+            if message["role"] in _PINNED_ROLES or "metadata" in message
+        ]
+    except (KeyError, TypeError):
+        # A message without a role, or with one that cannot be hashed.
+        roles = tuple(_PINNED_ROLES)
+        return [
+            at
+            for at, message in enumerate(messages)
+            if message.get("role") in roles or "metadata" in message
+        ]
 
 
 def _has_id_in(message: Message, wanted: Collection[str]) -> bool:

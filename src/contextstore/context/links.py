@@ -12,6 +12,7 @@ from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 from contextstore.messages import Message
 
 __all__ = [
+    "NO_ID",
     "calls_of",
     "has_more_than_results",
     "is_reasoning",

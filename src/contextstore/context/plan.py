@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore.context.groups import Group
@@ -16,6 +17,8 @@ from contextstore.errors import (
 from contextstore.messages import Message
 
 __all__ = ["Plan", "make_plan"]
+
+_position = attrgetter("position")
 
 _ON_OVERFLOW = ("truncate", "error", "keep")
 
@@ -43,13 +46,16 @@ class Plan:
     infeasible: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
 
+    def tokens(self, frame: int) -> int:
+        """Return what the prompt costs, a summary left aside; an empty one nothing."""
+        tokens = sum([group.tokens for group in self.groups])
+        return frame + tokens if self.groups else 0
+
     def entries(self) -> List[Tuple[int, Message]]:
         """Return position and message of all that is kept, in order."""
-        entries = [
-            entry
-            for group in self.groups
-            for entry in zip(group.positions, group.messages)
-        ]
+        entries: List[Tuple[int, Message]] = []
+        for group in self.groups:
+            entries.extend(zip(group.positions, group.messages))
         if self.summary is not None:
             entries.insert(_head(self.groups), (SUMMARY, self.summary))
         return entries
@@ -109,19 +115,21 @@ def _cost_of_summary(choice: Choice, request: Request) -> int:
 
 def _held_to(room: int, groups: Iterable[Group]) -> List[Group]:
     """Return the newest of the groups that fit together, oldest first."""
-    kept: List[Group] = []
-    for group in sorted(groups, key=lambda group: -group.position):
-        room -= group.tokens
-        if room < 0:
-            break
-        kept.append(group)
-    return kept[::-1]
+    ordered = sorted(
+        {group.position: group for group in groups}.values(), key=_position
+    )
+    over = sum([group.tokens for group in ordered]) - room
+    first = 0
+    while over > 0 and first < len(ordered):
+        over -= ordered[first].tokens
+        first += 1
+    return ordered[first:]
 
 
 def _plan(
     request: Request, kept: Iterable[Group], choice: Optional[Choice] = None
 ) -> Plan:
-    groups = sorted((*request.history.pinned, *kept), key=lambda group: group.position)
+    groups = sorted((*request.history.pinned, *kept), key=_position)
     if choice is None:
         return Plan(groups)
     return Plan(groups, choice.summary, choice.summarized, notes=choice.notes)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Collection, Dict, Iterable, List, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from contextstore.context.groups import Groups
 from contextstore.context.plan import Plan
@@ -46,15 +56,15 @@ def prompt_of(
     kept = {at for at, _ in entries}
     summarized = {at for group in plan.summarized for at in group.positions} - kept
     left_out -= kept | summarized
-    ids = _Ids(request.history.messages)
-    dropped = ids.outside(kept | left_out | summarized)
+    history = request.history.messages
+    dropped = _gaps(kept | left_out | summarized, len(history))
     metadata: Dict[str, Any] = {
-        "dropped_ids": ids.of(dropped),
-        "dropped_count": len(dropped),
-        "summarized_ids": ids.of(summarized),
-        "repaired_ids": ids.of(left_out | (repaired & kept)),
-        "truncated_ids": ids.of(kept.intersection(plan.truncated)),
-        "moved_ids": ids.of(kept.intersection(request.history.groups.moved)),
+        "dropped_ids": _ids_within(history, dropped),
+        "dropped_count": sum(end - start for start, end in dropped),
+        "summarized_ids": _ids_of(history, summarized),
+        "repaired_ids": _ids_of(history, left_out | (repaired & kept)),
+        "truncated_ids": _ids_of(history, kept.intersection(plan.truncated)),
+        "moved_ids": _ids_of(history, kept.intersection(request.history.groups.moved)),
         "infeasible": plan.infeasible,
         **plan.notes,
     }
@@ -78,32 +88,43 @@ def _repaired(
     return left, lost, mended
 
 
-class _Ids:
-    """Find the ids of messages by their positions."""
+def _gaps(present: Collection[int], size: int) -> List[Tuple[int, int]]:
+    """Return start and end of each run of positions that are not present."""
+    gaps: List[Tuple[int, int]] = []
+    start = 0
+    for at in (*sorted(present), size):
+        if at > start:
+            gaps.append((start, at))
+        start = at + 1
+    return gaps
 
-    def __init__(self, messages: Any) -> None:
-        self._messages = messages
 
-    def outside(self, present: Collection[int]) -> List[int]:
-        """Return the positions that are not among these."""
-        gone: List[int] = []
-        start = 0
-        for at in sorted(present):
-            gone.extend(range(start, at))
-            start = at + 1
-        gone.extend(range(start, len(self._messages)))
-        return gone
+def _ids_within(
+    messages: Sequence[Message], runs: Iterable[Tuple[int, int]]
+) -> List[Any]:
+    """Return the ids of all messages of these runs that have one."""
+    ids: List[Any] = []
+    for start, end in runs:
+        run = messages[start:end]
+        try:
+            ids += [message["id"] for message in run]
+        except KeyError:
+            ids += [message["id"] for message in run if "id" in message]
+    return ids
 
-    def of(self, positions: Iterable[int]) -> List[Any]:
-        """Return the ids of these messages, oldest first, of those that have one."""
-        messages = self._messages
-        return [messages[at]["id"] for at in sorted(positions) if "id" in messages[at]]
+
+def _ids_of(messages: Sequence[Message], positions: Iterable[int]) -> List[Any]:
+    """Return the ids of these messages, oldest first, of those that have one."""
+    return _ids_within(messages, ((at, at + 1) for at in sorted(positions) if at >= 0))
 
 
 def _copy(value: Any) -> Any:
     """Return a deep copy of a JSON value."""
     if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
+        return {
+            key: item if type(item) is str else _copy(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_copy(item) for item in value]
     return value

@@ -53,14 +53,14 @@ class ModelTokenizer:
         self,
         name: str,
         profile: ModelProfile,
-        count: Callable[[str], int],
+        counts: RememberedCounts,
         *,
         approximate: bool,
     ) -> None:
         self.name = name
         self.profile = profile
         self.approximate = approximate
-        self.count = count
+        self.count: Callable[[str], int] = counts.__getitem__
 
     def __repr__(self) -> str:
         return f"<tokenizer {self.name!r}, approximate={self.approximate}>"
@@ -75,7 +75,7 @@ class _ForeignTokenizer:
         self.name = name
         self.approximate = approximate
         self._count = count
-        self.count = RememberedCounts(self._checked)
+        self.count: Callable[[str], int] = RememberedCounts(self._checked).__getitem__
 
     def __repr__(self) -> str:
         return f"<tokenizer {self.name!r}, approximate={self.approximate}>"

@@ -12,6 +12,7 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
+    Tuple,
     Union,
 )
 
@@ -28,6 +29,7 @@ class Request:
     Attributes:
         history: the messages, in atomic groups.
         budget: the tokens that the whole prompt may take.
+        frame: what a prompt costs beside its messages.
         room: the tokens that the chosen groups may take together; what is pinned is
             paid for already.
         options: the caller's ``strategy_opts``.
@@ -37,6 +39,7 @@ class Request:
 
     history: History
     budget: int
+    frame: int
     room: int
     options: Mapping[str, Any]
     cost: Callable[[Dict[str, Any]], int]
@@ -64,12 +67,16 @@ class Choice:
 Strategy = Callable[[Request], Union[Choice, Iterable[Group]]]
 
 
-def newest_that_fit(history: History, room: int) -> List[Group]:
-    """Return the newest groups that fit the room without a gap, newest first."""
+def newest_that_fit(history: History, room: int) -> Tuple[List[Group], bool]:
+    """Return the newest groups that fit the room without a gap, newest first.
+
+    Returns:
+        The groups, and whether they are all that there are.
+    """
     kept: List[Group] = []
     for group in history.newest_first():
         room -= group.tokens
         if room < 0:
-            break
+            return kept, False
         kept.append(group)
-    return kept
+    return kept, True

@@ -9,4 +9,5 @@ __all__ = ["recent_only"]
 
 def recent_only(request: Request) -> Choice:
     """Keep as many of the newest groups as fit, cut wherever the room ends."""
-    return Choice(newest_that_fit(request.history, request.room))
+    groups, _ = newest_that_fit(request.history, request.room)
+    return Choice(groups)

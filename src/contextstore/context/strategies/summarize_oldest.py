@@ -42,11 +42,11 @@ def summarize_oldest(request: Request) -> Choice:
     """
     summarizer = _summarizer(request)
     chunk_size = _positive(request, "chunk_size", None)
-    plain = newest_turns(request.history, request.room)
-    if len(plain) == sum(1 for _ in request.history.newest_first()):
+    plain, is_all = newest_turns(request.history, request.room)
+    if is_all:
         return Choice(plain)
     limit = _limit(request)
-    kept = newest_turns(request.history, request.room - limit)
+    kept, _ = newest_turns(request.history, request.room - limit)
     if limit < _MIN_TOKENS + _overhead(request) or not kept:
         return Choice(plain, notes={"fallback_reason": "no_room_for_summary"})
     chosen = set(map(id, kept))

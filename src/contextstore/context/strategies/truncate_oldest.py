@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Tuple
 
 from contextstore.context.groups import Group
 from contextstore.context.history import History
@@ -17,26 +17,25 @@ def truncate_oldest(request: Request) -> Choice:
     What is kept starts with a message of the user. Where the newest turn alone is too
     long, its user message and its newest groups are kept.
     """
-    return Choice(newest_turns(request.history, request.room))
+    groups, _ = newest_turns(request.history, request.room)
+    return Choice(groups)
 
 
-def newest_turns(history: History, room: int) -> List[Group]:
-    """Return the groups of the newest turns that fit the room, newest first."""
-    fitting = newest_that_fit(history, room)
-    if _is_all(history, fitting):
-        return fitting
-    whole_turns = max(
-        (place + 1 for place, group in enumerate(fitting) if group.starts_turn),
-        default=0,
-    )
+def newest_turns(history: History, room: int) -> Tuple[List[Group], bool]:
+    """Return the groups of the newest turns that fit the room, newest first.
+
+    Returns:
+        The groups, and whether they are all that there are.
+    """
+    fitting, is_all = newest_that_fit(history, room)
+    if is_all:
+        return fitting, True
+    whole_turns = len(fitting)
+    while whole_turns and not fitting[whole_turns - 1].starts_turn:
+        whole_turns -= 1
     if whole_turns:
-        return fitting[:whole_turns]
-    return _end_of_turn(history, fitting, room)
-
-
-def _is_all(history: History, groups: List[Group]) -> bool:
-    """Tell whether these newest groups are all that there are."""
-    return all(place < len(groups) for place, _ in enumerate(history.newest_first()))
+        return fitting[:whole_turns], False
+    return _end_of_turn(history, fitting, room), False
 
 
 def _end_of_turn(history: History, fitting: List[Group], room: int) -> List[Group]:
