@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Dict, Iterable, List
 
@@ -137,6 +138,7 @@ def show_build(history: List[Message], result: BuildResult, budget: int) -> None
     signs = "".join(sign(message, left, cut) for message in history)
     for start in range(0, len(signs), 60):
         print(f"    {history[start]['id']} {signs[start : start + 60]}")
+    print(f"    dropped: {ranges(history, left)}")
     after = [m for m in result.messages if not is_kept_always(m)]
     print("    the kept turns start with")
     show_message(after[0], indent=6)
@@ -148,6 +150,13 @@ def sign(message: Message, left: Iterable[str], cut: Iterable[str]) -> str:
     if message["id"] in cut:
         return "~"
     return "@" if is_kept_always(message) else "#"
+
+
+def ranges(history: List[Message], wanted: Iterable[str]) -> str:
+    """Name messages by the first and the last id of each unbroken run."""
+    runs = groupby(history, key=lambda message: message["id"] in wanted)
+    ids = [[m["id"] for m in run] for is_wanted, run in runs if is_wanted]
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in ids)
 
 
 def is_kept_always(message: Message) -> bool:
@@ -233,7 +242,8 @@ def show_search(database: str) -> None:
         print(f"\n  {query}")
         for item in store.retrieve_relevant(SESSION, query, k=2):
             text = f"{item.score:.2f} {item.message_id} {item.metadata['text']}"
-            print("    " + shortened(text, WIDTH - 4))
+            lines = in_lines(shortened(text, 140), WIDTH - 4, hang=" " * 10)
+            print(textwrap.indent(lines, "    "))
     say(
         "The last answer stands in m021 ('she snores'), which shares no word with the "
         "question: finding that takes a real model."
@@ -249,9 +259,12 @@ def heading(text: str) -> None:
 
 
 def say(text: str, indent: int = 2) -> None:
-    margin = " " * indent
     print()
-    print(textwrap.fill(text, WIDTH, initial_indent=margin, subsequent_indent=margin))
+    print(textwrap.indent(in_lines(text, WIDTH - indent), " " * indent))
+
+
+def in_lines(text: str, width: int, hang: str = "") -> str:
+    return textwrap.fill(text, width, subsequent_indent=hang, break_on_hyphens=False)
 
 
 def show_message(message: Message, indent: int = 4) -> None:

@@ -44,10 +44,13 @@ def sections(page: Path) -> List[Section]:
     return [section for section in found if section.blocks]
 
 
-def run(section: Section, page: Path) -> None:
+def run(section: Section, page: Path) -> Dict[str, Any]:
     """Run the program blocks of a section in order, in one namespace.
 
     A ``text`` block after a program is what that has to print.
+
+    Returns:
+        The namespace afterwards.
 
     Raises:
         AssertionError: a block printed something else.
@@ -62,6 +65,7 @@ def run(section: Section, page: Path) -> None:
             continue
         place = f"the program on line {block.line} of {page.name}"
         assert printed.strip() == follower.text, f"{place} printed\n{printed}"
+    return namespace
 
 
 def _execute(block: Block, page: Path, namespace: Dict[str, Any]) -> str:

@@ -11,7 +11,15 @@ from typing import Any, Callable, List, Tuple
 import pytest
 
 import contextstore
-from contextstore import errors
+from contextstore import (
+    InMemoryEmbeddingStore,
+    InMemoryMemory,
+    MemoryBackend,
+    SessionStore,
+    SessionStoreConfig,
+    errors,
+)
+from contextstore.testing import MemoryBackendConformance
 from tests.docs import markdown
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -33,6 +41,35 @@ def test_the_programs_of_a_section_run(
     section: markdown.Section, workplace: Path
 ) -> None:
     markdown.run(section, README)
+
+
+def section_named(title: str) -> markdown.Section:
+    return next(section for section in SECTIONS if section.title == title)
+
+
+@pytest.mark.parametrize("name", ["embed_fn", "openai_embed_fn", "async_embed_fn"])
+def test_an_embedding_function_can_be_passed(name: str, workplace: Path) -> None:
+    function = markdown.run(section_named("Searching by meaning"), README)[name]
+    store = SessionStore(
+        InMemoryMemory(),
+        InMemoryEmbeddingStore(),
+        SessionStoreConfig(auto_embed=True, embed_fn=function),
+    ).sync
+    texts = {"1": "The boat leaves at two.", "2": "Ruth is vegetarian."}
+    store.save_context("s", [{"id": i, "content": text} for i, text in texts.items()])
+    (found,) = store.retrieve_relevant("s", "When does the boat leave?", k=1)
+    assert found.message_id == "1"
+
+
+class TestDictBackend(MemoryBackendConformance):
+    """The backend on the page does what the page says that a backend has to do."""
+
+    capabilities = frozenset({"concurrency"})
+
+    def make(self, tmp_path: Path) -> MemoryBackend:
+        backend = markdown.run(section_named("A backend of your own"), README)
+        made: MemoryBackend = backend["DictBackend"]()
+        return made
 
 
 def test_every_block_has_a_language_that_the_tests_know() -> None:
