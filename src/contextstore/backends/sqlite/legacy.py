@@ -16,7 +16,7 @@ from contextstore import messages
 from contextstore.backends.records import Record, make_record
 from contextstore.backends.sqlite import rows
 from contextstore.backends.stamps import Stamps
-from contextstore.errors import CorruptDataError, InvalidInputError
+from contextstore.errors import CorruptDataError
 from contextstore.messages import Message
 
 _logger = logging.getLogger("contextstore")
@@ -70,9 +70,11 @@ def _records(session_id: Any, text: Any) -> List[Record]:
     try:
         messages.validate_session_id(session_id)
         old = json.loads(text) if text else []
+        if not isinstance(old, list):
+            raise TypeError("not a list of messages")
         context = [_restored(message) for message in old]
         prepared = messages.prepare(_with_single_ids(session_id, context))
-    except (InvalidInputError, ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptDataError(
             f"tb_context, session {session_id!r}: the row cannot be read, so the file "
             f"was not brought up to date and nothing was written",
