@@ -14,7 +14,7 @@ from typing import Any, Dict, List
 import pytest
 
 from contextstore import ClosedError, InvalidInputError, SQLiteMemory, UnavailableError
-from contextstore.backends.sqlite import process_lock, shared
+from contextstore.backends.sqlite import shared
 from contextstore.backends.sqlite.process_lock import ProcessLock, needs_process_lock
 from contextstore.errors import BusyError
 from tests.backends.children import run
@@ -161,13 +161,12 @@ class TestLife:
             memory.sync.close()
             memory.sync.close()
             asyncio.run(memory.close())
-            for attempt in (
-                lambda memory=memory: memory.sync.load_context("s"),
-                lambda memory=memory: memory.sync.save_context("s", ONE),
-                lambda memory=memory: asyncio.run(memory.append_context("s", ONE)),
-            ):
-                with pytest.raises(ClosedError):
-                    attempt()
+            with pytest.raises(ClosedError):
+                memory.sync.load_context("s")
+            with pytest.raises(ClosedError):
+                memory.sync.save_context("s", ONE)
+            with pytest.raises(ClosedError):
+                asyncio.run(memory.append_context("s", ONE))
 
     def test_async_with_closes(self, tmp_path: Path) -> None:
         async def main() -> SQLiteMemory:
@@ -330,7 +329,7 @@ class TestProcessLock:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for version, made in (((3, 51, 3), False), ((3, 51, 2), True)):
-            monkeypatch.setattr(process_lock.sqlite3, "sqlite_version_info", version)
+            monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
             lock = ProcessLock.beside(str(tmp_path / "x"), 1.0)
             with lock:
                 assert (tmp_path / "x-lock").exists() is made
