@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from contextstore.backends.base import MemoryBackend, WriteResult
+from contextstore.backends.base import MemoryBackend
 from contextstore.backends.memory import InMemoryMemory
+from contextstore.backends.results import (
+    EraseReceipt,
+    Problem,
+    PruneResult,
+    SessionInfo,
+    SessionPage,
+    TextMatch,
+    VerifyReport,
+    WriteResult,
+)
 from contextstore.backends.sqlite import SQLiteMemory
+from contextstore.backends.url import open_memory
 from contextstore.context.builder import BuildResult, ContextBuilder
 from contextstore.context.strategies import register_strategy
 from contextstore.context.tokenizers import Tokenizer, tokenizer_from_name
@@ -53,6 +64,7 @@ __all__ = [
     "CorruptDataError",
     "EmbedFn",
     "EmbeddingError",
+    "EraseReceipt",
     "InMemoryEmbeddingStore",
     "InMemoryMemory",
     "InteractionNotFoundError",
@@ -60,21 +72,28 @@ __all__ = [
     "MemoryBackend",
     "MissingDependencyError",
     "NotFoundError",
+    "Problem",
+    "PruneResult",
     "RetrievalBackend",
     "RetrievedItem",
     "SQLiteMemory",
     "SchemaVersionError",
+    "SessionInfo",
     "SessionNotFoundError",
+    "SessionPage",
     "SessionStore",
     "SessionStoreConfig",
     "StorageError",
     "SyncMemory",
     "SyncRetrieval",
     "SyncSessionStore",
+    "TextMatch",
     "Tokenizer",
     "UnavailableError",
     "UnsupportedOperationError",
+    "VerifyReport",
     "WriteResult",
+    "open_memory",
     "register_strategy",
     "retrieve_relevant",
     "tokenizer_from_name",

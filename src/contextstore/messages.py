@@ -19,14 +19,17 @@ __all__ = [
     "Message",
     "canonical",
     "copy_json",
+    "copy_object",
     "decode",
     "encode",
     "is_pinned",
     "prepare",
+    "prepare_message",
     "same_as_stored",
     "stamp",
     "text_of",
     "validate_k",
+    "validate_limit",
     "validate_message_id",
     "validate_session_id",
     "validate_text",
@@ -40,6 +43,8 @@ MAX_DEPTH = 200
 # 4,300 digits: longer ones CPython refuses to turn into text and back
 # (sys.set_int_max_str_digits). 4300 * log2(10) = 14284.3.
 _MAX_INT_BITS = 14_284
+# More than any store holds, and less than its arithmetic bears.
+_MOST_ITEMS = 2**32
 
 
 def prepare(context: Any) -> List[Message]:
@@ -55,14 +60,19 @@ def prepare(context: Any) -> List[Message]:
     if not isinstance(context, (list, tuple)):
         raise _refusal("context", f"is {_kind(context)}; pass a list of messages")
     prepared = [
-        _prepare_one(message, f"context[{index}]")
+        prepare_message(message, f"context[{index}]")
         for index, message in enumerate(context)
     ]
     _refuse_repeated_ids(prepared)
     return prepared
 
 
-def _prepare_one(message: Any, path: str) -> Message:
+def prepare_message(message: Any, path: str = "message") -> Message:
+    """Return a validated deep copy of one message, by the rules of ``prepare``.
+
+    Raises:
+        InvalidInputError: with the path of the fault, below ``path``.
+    """
     if not isinstance(message, dict):
         raise _refusal(path, f"is {_kind(message)}; a message is a JSON object (dict)")
     copied: Message = copy_json(message, path)
@@ -229,6 +239,29 @@ def validate_k(k: Any) -> Optional[int]:
     if k < 0:
         raise _refusal("k", f"is {k}; pass a non-negative int, or None for all")
     return k
+
+
+def validate_limit(limit: Any, path: str = "limit") -> int:
+    """Return how many items a page has at most: an int of 1 or more.
+
+    Raises:
+        InvalidInputError: it is a bool, less than 1, or no int.
+    """
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise _refusal(path, "has to be an int of 1 or more")
+    return min(limit, _MOST_ITEMS)
+
+
+def copy_object(value: Any, path: str) -> Dict[str, Any]:
+    """Return a validated deep copy of a JSON object.
+
+    Raises:
+        InvalidInputError: it is no dict, or holds what JSON has not.
+    """
+    if not isinstance(value, dict):
+        raise _refusal(path, f"is {_kind(value)}; pass a JSON object (dict)")
+    copied: Dict[str, Any] = copy_json(value, path)
+    return copied
 
 
 def stamp(

@@ -7,12 +7,33 @@ AsyncContextError where an event loop is running.
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
-from typing import Any, Awaitable, Dict, List, Optional, Sequence, Type, TypeVar
+from typing import (
+    Any,
+    Awaitable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Type,
+    TypeVar,
+    Union,
+)
 
 from contextstore._background import Handle
 from contextstore._hop import drive
-from contextstore.backends.base import MemoryBackend, WriteResult
+from contextstore.backends.base import MemoryBackend, PruneAge
+from contextstore.backends.results import (
+    EraseReceipt,
+    PruneResult,
+    SessionInfo,
+    SessionPage,
+    TextMatch,
+    VerifyReport,
+    WriteResult,
+)
 from contextstore.backends.writes import with_options
 from contextstore.retrieval.base import RetrievalBackend, RetrievedItem, VectorItem
 from contextstore.store import SessionStore, SessionStoreConfig
@@ -94,6 +115,124 @@ class SyncMemory(_Face):
     ) -> Optional[WriteResult]:
         """Delete a message and all after it; see MemoryBackend.delete_interaction."""
         return self._drive(self.backend.delete_interaction(session_id, interaction_id))
+
+    def session_info(self, session_id: str) -> SessionInfo:
+        """Describe a session; see MemoryBackend.session_info."""
+        return self._drive(self.backend.session_info(session_id))
+
+    def list_sessions(
+        self,
+        *,
+        limit: int = 50,
+        cursor: Optional[str] = None,
+        prefix: Optional[str] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+    ) -> SessionPage:
+        """Return a page of sessions; see MemoryBackend.list_sessions."""
+        return self._drive(
+            self.backend.list_sessions(
+                limit=limit, cursor=cursor, prefix=prefix, metadata=metadata
+            )
+        )
+
+    def load_page(
+        self,
+        session_id: str,
+        *,
+        before: Optional[str] = None,
+        after: Optional[str] = None,
+        limit: int = 50,
+    ) -> List[Dict[str, Any]]:
+        """Return a stretch of a session; see MemoryBackend.load_page."""
+        return self._drive(
+            self.backend.load_page(session_id, before=before, after=after, limit=limit)
+        )
+
+    def load_pinned(self, session_id: str) -> List[Dict[str, Any]]:
+        """Return the pinned messages; see MemoryBackend.load_pinned."""
+        return self._drive(self.backend.load_pinned(session_id))
+
+    def update_interaction(
+        self,
+        session_id: str,
+        interaction_id: str,
+        message: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Put another message in place; see MemoryBackend.update_interaction."""
+        return self._drive(
+            self.backend.update_interaction(
+                session_id, interaction_id, message, expected_version=expected_version
+            )
+        )
+
+    def fork_session(
+        self, session_id: str, new_session_id: str, *, at: Optional[str] = None
+    ) -> WriteResult:
+        """Copy a session; see MemoryBackend.fork_session."""
+        return self._drive(self.backend.fork_session(session_id, new_session_id, at=at))
+
+    def set_metadata(
+        self,
+        session_id: str,
+        metadata: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Give a session metadata; see MemoryBackend.set_metadata."""
+        return self._drive(
+            self.backend.set_metadata(
+                session_id, metadata, expected_version=expected_version
+            )
+        )
+
+    def prune(
+        self,
+        session_id: Optional[str] = None,
+        *,
+        older_than: Optional[PruneAge] = None,
+        keep_last: Optional[int] = None,
+        dry_run: bool = False,
+    ) -> PruneResult:
+        """Remove old messages; see MemoryBackend.prune."""
+        return self._drive(
+            self.backend.prune(
+                session_id, older_than=older_than, keep_last=keep_last, dry_run=dry_run
+            )
+        )
+
+    def erase(
+        self,
+        *,
+        session_id: Optional[str] = None,
+        where: Optional[Mapping[str, Any]] = None,
+    ) -> EraseReceipt:
+        """Delete sessions without a trace; see MemoryBackend.erase."""
+        return self._drive(self.backend.erase(session_id=session_id, where=where))
+
+    def search_text(
+        self,
+        query: str,
+        *,
+        session_id: Optional[str] = None,
+        prefix: Optional[str] = None,
+        limit: int = 10,
+    ) -> List[TextMatch]:
+        """Return the messages that hold the words; see MemoryBackend.search_text."""
+        return self._drive(
+            self.backend.search_text(
+                query, session_id=session_id, prefix=prefix, limit=limit
+            )
+        )
+
+    def verify(self, *, repair: bool = False) -> VerifyReport:
+        """Tell what is damaged; see MemoryBackend.verify."""
+        return self._drive(self.backend.verify(repair=repair))
+
+    def backup(self, path: Union[str, os.PathLike[str]]) -> None:
+        """Copy the store into a new file; see MemoryBackend.backup."""
+        self._drive(self.backend.backup(path))
 
     def close(self) -> None:
         """Free what the backend holds."""

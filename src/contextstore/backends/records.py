@@ -8,6 +8,7 @@ is stored, is decided here and nowhere else.
 from __future__ import annotations
 
 from typing import (
+    Any,
     Callable,
     Dict,
     Iterable,
@@ -125,6 +126,20 @@ def _refuse_known(
         )
 
 
+def updated_record(message: Message, old: Record) -> Optional[Record]:
+    """Return what takes the place of a record, or None where that is the same.
+
+    A new message without an id or timestamp keeps that of the old one.
+    """
+    stored = messages.decode(old.body)
+    kept = {name: stored[name] for name in ("id", "timestamp") if name not in message}
+    new = {**message, **kept}
+    if messages.canonical(new) == messages.canonical(stored):
+        return None
+    filled = tuple(name for name in old.filled if name in kept)
+    return Record(old.id, messages.encode(new), filled, messages.is_pinned(new))
+
+
 def plan_save(
     incoming: Sequence[Message], stored: Sequence[Record], stamps: Stamps
 ) -> SavePlan:
@@ -169,6 +184,24 @@ def _refuse_repeats(ids: Sequence[str]) -> None:
                 f"context[{index}].id repeats the id of context[{first}]",
                 path=f"context[{index}].id",
             )
+
+
+def validate_version(expected_version: Any) -> Optional[int]:
+    """Return the version that a write expects: a non-negative int, or None for any.
+
+    Raises:
+        InvalidInputError: it is a bool, negative, or no int.
+    """
+    if expected_version is None:
+        return None
+    is_int = isinstance(expected_version, int) and not isinstance(
+        expected_version, bool
+    )
+    if not is_int or expected_version < 0:
+        raise InvalidInputError(
+            "expected_version has to be a non-negative int", path="expected_version"
+        )
+    return int(expected_version)
 
 
 def check_version(session_id: str, expected: Optional[int], current: int) -> None:

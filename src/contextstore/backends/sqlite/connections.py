@@ -105,6 +105,8 @@ def _check_header(location: str) -> None:
 def _prepare(connection: sqlite3.Connection, location: str) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
+    # What is deleted is overwritten with zeros, so that erase can promise that.
+    connection.execute("PRAGMA secure_delete = ON")
     if is_current(connection, location):
         return
     _switch_to_wal(connection, location)

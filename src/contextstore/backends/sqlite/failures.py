@@ -44,7 +44,7 @@ def mapped(location: str) -> Generator[None, None, None]:
 def translated(error: Exception, location: str) -> StorageError:
     """Return the library's error for an error of sqlite3."""
     text = str(error).lower()
-    if isinstance(error, UnicodeDecodeError) or _holds(text, _DAMAGED):
+    if isinstance(error, UnicodeDecodeError) or is_damage(error):
         return damaged(location, str(error))
     if _holds(text, _BUSY):
         return BusyError(
@@ -56,6 +56,11 @@ def translated(error: Exception, location: str) -> StorageError:
         f"{location} cannot be read or written ({error}); nothing was stored",
         location=location,
     )
+
+
+def is_damage(error: Exception) -> bool:
+    """Tell whether an error of sqlite3 says that what is stored is damaged."""
+    return _holds(str(error).lower(), _DAMAGED)
 
 
 def _holds(text: str, parts: tuple[str, ...]) -> bool:

@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import os
 import weakref
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Dict, List, Optional, Union
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Union
 
 from contextstore import messages
 from contextstore._hop import call
-from contextstore.backends.base import MemoryBackend, WriteResult
-from contextstore.backends.sqlite import sessions
+from contextstore.backends.base import MemoryBackend, PruneAge
+from contextstore.backends.records import validate_version
+from contextstore.backends.results import (
+    EraseReceipt,
+    PruneResult,
+    SessionInfo,
+    SessionPage,
+    TextMatch,
+    VerifyReport,
+    WriteResult,
+)
+from contextstore.backends.sqlite import (
+    backup,
+    checkup,
+    edits,
+    erasing,
+    listing,
+    paging,
+    pruning,
+    rows,
+    searching,
+    sessions,
+)
 from contextstore.backends.sqlite.connections import MEMORY
-from contextstore.backends.sqlite.sessions import Place
+from contextstore.backends.sqlite.engine import Engine
+from contextstore.backends.sqlite.listing import Filter
+from contextstore.backends.sqlite.place import Place
 from contextstore.backends.sqlite.shared import Lease
 from contextstore.backends.stamps import Clock, IdFactory, Stamps
 from contextstore.errors import ConfigurationError, InvalidInputError
@@ -52,7 +76,7 @@ class SQLiteMemory(MemoryBackend):
                 f"durability is {durability!r}; choose 'full' or 'relaxed'"
             )
         self._stamps = Stamps.of(id_factory, clock)
-        self._lease = Lease(_absolute(path), durability)
+        self._lease = Lease(absolute_path(path), durability)
         self._release = weakref.finalize(self, self._lease.release)
 
     async def load_context(
@@ -65,9 +89,7 @@ class SQLiteMemory(MemoryBackend):
         """
         place = self._place(session_id)
         k = messages.validate_k(k)
-        return await self._lease.engine.readers.fetch(
-            partial(sessions.load, place=place, k=k)
-        )
+        return await self._engine.readers.fetch(partial(rows.load, place=place, k=k))
 
     async def save_context(
         self,
@@ -87,13 +109,13 @@ class SQLiteMemory(MemoryBackend):
             ConflictError: it has another version.
             CorruptDataError: what is stored is damaged, and was left as it is.
         """
-        return await self._lease.engine.writer.submit(
+        return await self._engine.writer.submit(
             partial(
                 sessions.save,
                 place=self._place(session_id),
                 incoming=messages.prepare(context),
                 stamps=self._stamps,
-                expected_version=expected_version,
+                expected_version=validate_version(expected_version),
             )
         )
 
@@ -118,14 +140,14 @@ class SQLiteMemory(MemoryBackend):
             SessionNotFoundError: there is no such session, and ``create`` is False.
             ConflictError: an id is stored with other content, or the version differs.
         """
-        return await self._lease.engine.writer.submit(
+        return await self._engine.writer.submit(
             partial(
                 sessions.append,
                 place=self._place(session_id),
                 incoming=messages.prepare(context),
                 stamps=self._stamps,
                 create=create,
-                expected_version=expected_version,
+                expected_version=validate_version(expected_version),
             )
         )
 
@@ -136,9 +158,7 @@ class SQLiteMemory(MemoryBackend):
             SessionNotFoundError: there is no such session.
         """
         place = self._place(session_id)
-        await self._lease.engine.writer.submit(
-            partial(sessions.delete_session, place=place)
-        )
+        await self._engine.writer.submit(partial(sessions.delete_session, place=place))
 
     async def delete_interaction(
         self, session_id: str, interaction_id: str
@@ -149,24 +169,228 @@ class SQLiteMemory(MemoryBackend):
             SessionNotFoundError: there is no such session.
             InteractionNotFoundError: the session has no such message.
         """
-        interaction_id = messages.validate_message_id(interaction_id, "interaction_id")
-        return await self._lease.engine.writer.submit(
+        return await self._engine.writer.submit(
             partial(
                 sessions.delete_interaction,
                 place=self._place(session_id),
-                interaction_id=interaction_id,
+                interaction_id=_interaction_id(interaction_id),
             )
         )
+
+    async def session_info(self, session_id: str) -> SessionInfo:
+        """Return version, size, times and metadata; see MemoryBackend."""
+        place = self._place(session_id)
+        return await self._engine.readers.fetch(
+            partial(listing.info, session_id=place.session_id)
+        )
+
+    async def list_sessions(
+        self,
+        *,
+        limit: int = 50,
+        cursor: Optional[str] = None,
+        prefix: Optional[str] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+    ) -> SessionPage:
+        """Return a page of sessions, newest change first; see MemoryBackend.
+
+        It looks at every session that fits the prefix.
+        """
+        return await self._engine.readers.fetch(
+            partial(
+                listing.page,
+                wanted=Filter.checked(prefix, metadata),
+                limit=messages.validate_limit(limit),
+                cursor=listing.parse_cursor(cursor),
+            )
+        )
+
+    async def load_page(
+        self,
+        session_id: str,
+        *,
+        before: Optional[str] = None,
+        after: Optional[str] = None,
+        limit: int = 50,
+    ) -> List[Dict[str, Any]]:
+        """Return a stretch of a session, oldest first; see MemoryBackend."""
+        if before is not None and after is not None:
+            raise InvalidInputError("give before or after, not both", path="before")
+        query = partial(
+            paging.load_page,
+            place=self._place(session_id),
+            before=_interaction_id(before, "before") if before is not None else None,
+            after=_interaction_id(after, "after") if after is not None else None,
+            limit=messages.validate_limit(limit),
+        )
+        return await self._engine.readers.fetch(query, snapshot=True)
+
+    async def load_pinned(self, session_id: str) -> List[Dict[str, Any]]:
+        """Return the pinned messages of a session; see MemoryBackend."""
+        query = partial(paging.load_pinned, place=self._place(session_id))
+        return await self._engine.readers.fetch(query, snapshot=True)
+
+    async def update_interaction(
+        self,
+        session_id: str,
+        interaction_id: str,
+        message: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Put another message in the place of a stored one; see MemoryBackend."""
+        interaction_id = _interaction_id(interaction_id)
+        prepared = messages.prepare_message(message)
+        edits.refuse_other_id(prepared, interaction_id)
+        return await self._engine.writer.submit(
+            partial(
+                edits.update_interaction,
+                place=self._place(session_id),
+                interaction_id=interaction_id,
+                message=prepared,
+                expected_version=validate_version(expected_version),
+            )
+        )
+
+    async def fork_session(
+        self, session_id: str, new_session_id: str, *, at: Optional[str] = None
+    ) -> WriteResult:
+        """Copy a session under a new id; see MemoryBackend."""
+        return await self._engine.writer.submit(
+            partial(
+                edits.fork,
+                place=self._place(session_id),
+                target=self._place(new_session_id),
+                at=_interaction_id(at, "at") if at is not None else None,
+            )
+        )
+
+    async def set_metadata(
+        self,
+        session_id: str,
+        metadata: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Give a session metadata; see MemoryBackend."""
+        return await self._engine.writer.submit(
+            partial(
+                edits.set_metadata,
+                place=self._place(session_id),
+                metadata=messages.copy_object(metadata, "metadata"),
+                expected_version=validate_version(expected_version),
+            )
+        )
+
+    async def prune(
+        self,
+        session_id: Optional[str] = None,
+        *,
+        older_than: Optional[PruneAge] = None,
+        keep_last: Optional[int] = None,
+        dry_run: bool = False,
+    ) -> PruneResult:
+        """Remove old messages in whole groups; see MemoryBackend."""
+        return await self._engine.writer.submit(
+            partial(
+                pruning.prune,
+                location=self._lease.location,
+                session_id=(
+                    messages.validate_session_id(session_id)
+                    if session_id is not None
+                    else None
+                ),
+                age=pruning.Age.of(older_than, keep_last),
+                dry_run=dry_run,
+            )
+        )
+
+    async def erase(
+        self,
+        *,
+        session_id: Optional[str] = None,
+        where: Optional[Mapping[str, Any]] = None,
+    ) -> EraseReceipt:
+        """Delete sessions without a trace; see MemoryBackend."""
+        if (session_id is None) == (not where):
+            raise InvalidInputError(
+                "give session_id, or where with at least one key; erase has no default",
+                path="where",
+            )
+        if session_id is not None:
+            messages.validate_session_id(session_id)
+        wanted = Filter.checked(None, where)
+        writer = self._engine.writer
+        erased = await writer.submit(
+            partial(erasing.erase, session_id=session_id, wanted=wanted)
+        )
+        purged = await writer.submit_exclusive(erasing.purge_log)
+        return EraseReceipt(erased.session_ids, erased.message_count, 0, purged)
+
+    async def search_text(
+        self,
+        query: str,
+        *,
+        session_id: Optional[str] = None,
+        prefix: Optional[str] = None,
+        limit: int = 10,
+    ) -> List[TextMatch]:
+        """Return the messages that hold all words of a query; see MemoryBackend.
+
+        The first search, and one after many appends, first indexes what is new.
+
+        Raises:
+            UnsupportedOperationError: this Python's SQLite was built without FTS5.
+        """
+        search = searching.Search(
+            location=self._lease.location,
+            query=query,
+            session_id=session_id,
+            wanted=Filter.checked(prefix, None),
+            limit=messages.validate_limit(limit),
+        )
+        return await search.run(self._engine)
+
+    async def verify(self, *, repair: bool = False) -> VerifyReport:
+        """Read the whole file and tell what is damaged; see MemoryBackend."""
+        check = partial(checkup.verify, location=self._lease.location, repair=repair)
+        engine = self._engine
+        if repair:
+            report = await engine.writer.submit(check)
+        else:
+            report = await engine.readers.fetch(check, snapshot=True)
+        problems = await engine.writer.submit(
+            partial(checkup.text_problems, repair=repair)
+        )
+        return replace(report, problems=(*report.problems, *problems))
+
+    async def backup(self, path: Union[str, os.PathLike[str]]) -> None:
+        """Copy everything into a new file while this one is in use."""
+        target = absolute_path(path)
+        await self._engine.readers.fetch(partial(backup.backup, target=target))
 
     async def close(self) -> None:
         """Let go of the file; a call after this raises ClosedError."""
         await call(self._release)
 
+    @property
+    def _engine(self) -> Engine:
+        return self._lease.engine
+
     def _place(self, session_id: str) -> Place:
         return Place(self._lease.location, messages.validate_session_id(session_id))
 
 
-def _absolute(path: Union[str, os.PathLike[str]]) -> str:
+def _interaction_id(value: str, path: str = "interaction_id") -> str:
+    return messages.validate_message_id(value, path)
+
+
+def absolute_path(path: Union[str, os.PathLike[str]]) -> str:
+    """Return the path of a file as it stays when the working directory changes.
+
+    Raises:
+        InvalidInputError: it names no file.
+    """
     location: Any = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(location, str) or not location:
         raise InvalidInputError(

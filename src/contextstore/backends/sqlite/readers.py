@@ -32,21 +32,32 @@ class Readers:
         self._closed = False
         self._worker = Worker("contextstore-sqlite-read")
 
-    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a query; one statement sees one state of the file."""
+    def read(
+        self, query: Callable[[sqlite3.Connection], T], *, snapshot: bool = False
+    ) -> T:
+        """Run a query.
+
+        Args:
+            snapshot: let all its statements see one state of the file; a single
+                statement always does.
+        """
         if self._location == MEMORY:
             with self._writer.exclusively() as connection:
                 return query(connection)
         reader = self._take()
         try:
             with mapped(self._location):
-                return query(reader)
+                return _in_snapshot(reader, query) if snapshot else query(reader)
         finally:
             self._give_back(reader)
 
-    async def fetch(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    async def fetch(
+        self, query: Callable[[sqlite3.Connection], T], *, snapshot: bool = False
+    ) -> T:
         """Run a query for an async caller, on the one thread that reads for these."""
-        return await self._worker.call(lambda: self.read(query))
+        if self._location == MEMORY:
+            return self.read(query)
+        return await self._worker.call(lambda: self.read(query, snapshot=snapshot))
 
     def close(self) -> None:
         """Close the connections that nobody uses now, and each other one after use."""
@@ -77,3 +88,13 @@ class Readers:
         with lock:
             reader.close()
         lock.close()
+
+
+def _in_snapshot(
+    reader: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]
+) -> T:
+    reader.execute("BEGIN")
+    try:
+        return query(reader)
+    finally:
+        reader.execute("ROLLBACK")

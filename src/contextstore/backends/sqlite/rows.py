@@ -1,25 +1,36 @@
 """Hold the SQL over sessions and messages: functions of a connection, in a transaction.
 
-``sessions`` has one row a session and ``messages`` one row a message. A position is an
-integer that the store gives out, from 1 on without gaps; time never decides order.
+``context_sessions`` has one row a session and ``context_messages`` one row a message. A
+position is an integer that the store gives out, from 1 on without gaps; time never
+decides order.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 from zlib import crc32
 
 from contextstore import messages
 from contextstore.backends.records import Record
-from contextstore.backends.sqlite.failures import damaged
-from contextstore.errors import CorruptDataError
+from contextstore.backends.sqlite import text_index
+from contextstore.backends.sqlite.place import Place, seal
+from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
 from contextstore.messages import Message
 
+# The largest integer of SQLite; sqlite3 raises OverflowError for a larger one.
+_MOST_ROWS = 2**63 - 1
 # How the column ``filled`` says which fields the store filled in.
-_FILLED_NAMES = ((), ("id",), ("timestamp",), ("id", "timestamp"))
-_FILLED_NUMBERS = {names: number for number, names in enumerate(_FILLED_NAMES)}
+_FILLED_NAMES: Tuple[Tuple[str, ...], ...] = (
+    (),
+    ("id",),
+    ("timestamp",),
+    ("id", "timestamp"),
+)
+_FILLED_NUMBERS: Dict[Tuple[str, ...], int] = {
+    names: number for number, names in enumerate(_FILLED_NAMES)
+}
 
 
 class SessionRow(NamedTuple):
@@ -43,6 +54,11 @@ class SessionRow(NamedTuple):
         return self.last + self.changes
 
 
+def now() -> int:
+    """Return the time that the store writes down: milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
 def find_session(
     connection: sqlite3.Connection, session_id: str
 ) -> Optional[SessionRow]:
@@ -58,26 +74,48 @@ def find_session(
     return SessionRow(number, pruned, pruned if last is None else last, changes)
 
 
+def existing_session(connection: sqlite3.Connection, session_id: str) -> SessionRow:
+    """Return the state of a session.
+
+    Raises:
+        SessionNotFoundError: there is no such session.
+    """
+    session = find_session(connection, session_id)
+    if session is None:
+        raise SessionNotFoundError.of(session_id)
+    return session
+
+
 def create_session(connection: sqlite3.Connection, session_id: str) -> SessionRow:
     """Make an empty session."""
     connection.execute(
-        "INSERT INTO context_sessions (session_id, changes) VALUES (?, 1)",
-        (session_id,),
+        "INSERT INTO context_sessions (session_id, changes, created, changed)"
+        " VALUES (?1, 1, ?2, ?2)",
+        (session_id, now()),
     )
     (number,) = connection.execute("SELECT last_insert_rowid()").fetchone()
     return SessionRow(number, pruned=0, last=0, changes=1)
 
 
+def set_version(
+    connection: sqlite3.Connection, session: SessionRow, last: int, version: int
+) -> None:
+    """Give the session the version, now that its newest message is at ``last``."""
+    connection.execute(
+        "UPDATE context_sessions SET changes = ?, changed = ? WHERE number = ?",
+        (version - last, now(), session.number),
+    )
+
+
 def insert(
     connection: sqlite3.Connection,
-    session_id: str,
+    place: Place,
     session: SessionRow,
     last: int,
     records: Sequence[Record],
 ) -> None:
     """Add records after a position."""
-    base = _checksum_base(session_id)
-    written = time.time_ns() // 1_000_000
+    base, written = place.base(), now()
     connection.executemany(
         "INSERT INTO context_messages (session, position, message_id, id_key, filled,"
         " pinned, written, checksum, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -86,11 +124,11 @@ def insert(
                 session.number,
                 position,
                 record.id,
-                _id_key(record.id),
+                id_key(record.id),
                 _FILLED_NUMBERS[record.filled],
                 record.pinned,
                 written,
-                _checksum(base, position, record.body),
+                seal(base, position, record.body),
                 record.body,
             )
             for position, record in enumerate(records, start=last + 1)
@@ -98,7 +136,32 @@ def insert(
     )
 
 
-def _id_key(message_id: str) -> int:
+def replace(
+    connection: sqlite3.Connection,
+    place: Place,
+    session: SessionRow,
+    position: int,
+    record: Record,
+) -> None:
+    """Put a record in the place of the one at a position."""
+    text_index.forget(connection, session.number, position, position)
+    connection.execute(
+        "UPDATE context_messages SET filled = ?, pinned = ?, written = ?, checksum = ?,"
+        " body = ? WHERE session = ? AND position = ?",
+        (
+            _FILLED_NUMBERS[record.filled],
+            record.pinned,
+            now(),
+            seal(place.base(), position, record.body),
+            record.body,
+            session.number,
+            position,
+        ),
+    )
+    text_index.remember(connection, session.number, position)
+
+
+def id_key(message_id: str) -> int:
     """Return a number to find an id by, which an index keeps in a fifth of the space.
 
     The time-ordered ids of the store give numbers that grow, so that an append touches
@@ -114,16 +177,8 @@ def _id_key(message_id: str) -> int:
     return crc32(encoded) << 31 ^ crc32(encoded, 1)
 
 
-def _checksum_base(session_id: str) -> int:
-    return crc32(session_id.encode("utf-8"))
-
-
-def _checksum(base: int, position: int, body: bytes) -> int:
-    return crc32(body, crc32(b"%d:" % position, base))
-
-
 def load(
-    connection: sqlite3.Connection, location: str, session_id: str, k: Optional[int]
+    connection: sqlite3.Connection, place: Place, k: Optional[int]
 ) -> List[Message]:
     """Return the newest ``k`` messages of a session, or all, oldest first.
 
@@ -131,63 +186,78 @@ def load(
         CorruptDataError: one of them is damaged or missing.
     """
     found = connection.execute(
-        "SELECT position, pruned, checksum, body FROM context_sessions"
+        "SELECT position, checksum, body, pruned FROM context_sessions"
         " CROSS JOIN context_messages ON session = number"
         " WHERE session_id = ? ORDER BY position DESC LIMIT ?",
-        (session_id, -1 if k is None else k),
+        (place.session_id, _MOST_ROWS if k is None else min(k, _MOST_ROWS)),
     ).fetchall()
-    found.reverse()
-    _check_whole(location, session_id, found, k)
-    base = _checksum_base(session_id)
-    return [
-        _decoded(location, session_id, base, position, checksum, body)
-        for position, _, checksum, body in found
-    ]
-
-
-def _check_whole(
-    location: str, session_id: str, found: Sequence[Tuple[int, ...]], k: Optional[int]
-) -> None:
     if not found:
-        return
-    position = found[0][0]
-    if (k is None or len(found) < k) and position != found[0][1] + 1:
-        position = found[0][1]
-        raise _missing(location, session_id, position + 1)
-    for row in found:
-        if row[0] != position:
-            raise _missing(location, session_id, position)
-        position += 1
+        return []
+    found.reverse()
+    is_whole = k is None or len(found) < k
+    first = found[0][3] + 1 if is_whole else found[0][0]
+    return _opened(place, first, [row[:3] for row in found])
 
 
-def _missing(location: str, session_id: str, position: int) -> CorruptDataError:
-    return damaged(
-        location, "the message is missing", session_id=session_id, position=position
-    )
+def load_range(
+    connection: sqlite3.Connection,
+    place: Place,
+    session: SessionRow,
+    first: int,
+    last: int,
+) -> List[Message]:
+    """Return the messages from one position to another, oldest first.
+
+    Raises:
+        CorruptDataError: one of them is damaged or missing.
+    """
+    found = connection.execute(
+        "SELECT position, checksum, body FROM context_messages"
+        " WHERE session = ? AND position BETWEEN ? AND ? ORDER BY position",
+        (session.number, first, last),
+    ).fetchall()
+    loaded = _opened(place, first, found)
+    if first + len(loaded) <= last:
+        raise place.missing(first + len(loaded))
+    return loaded
 
 
-def _decoded(
-    location: str, session_id: str, base: int, position: int, checksum: int, body: bytes
-) -> Message:
-    _check_body(location, session_id, base, position, checksum, body)
-    return messages.decode(body)
+def load_pinned(
+    connection: sqlite3.Connection, place: Place, session: SessionRow
+) -> List[Message]:
+    """Return the pinned messages, oldest first.
+
+    Raises:
+        CorruptDataError: one of them is damaged.
+    """
+    base = place.base()
+    pinned: List[Message] = []
+    for position, checksum, body in connection.execute(
+        "SELECT position, checksum, body FROM context_messages"
+        " WHERE session = ? AND pinned = 1 ORDER BY position",
+        (session.number,),
+    ):
+        place.check(base, position, checksum, body)
+        pinned.append(messages.decode(body))
+    return pinned
 
 
-def _check_body(
-    location: str, session_id: str, base: int, position: int, checksum: int, body: bytes
-) -> None:
-    # A damaged row may hold another type in the place of the body.
-    if type(body) is not bytes or _checksum(base, position, body) != checksum:
-        raise damaged(
-            location,
-            "the checksum of the message is wrong",
-            session_id=session_id,
-            position=position,
-        )
+def _opened(
+    place: Place, first: int, found: Iterable[Tuple[int, int, bytes]]
+) -> List[Message]:
+    """Return the messages of rows that have to stand one after the other."""
+    base, decode = place.base(), messages.decode
+    opened: List[Message] = []
+    for expected, (position, checksum, body) in enumerate(found, start=first):
+        if position != expected:
+            raise place.missing(expected)
+        place.check(base, position, checksum, body)
+        opened.append(decode(body))
+    return opened
 
 
 def load_records(
-    connection: sqlite3.Connection, location: str, session_id: str, session: SessionRow
+    connection: sqlite3.Connection, place: Place, session: SessionRow
 ) -> List[Record]:
     """Return all records of a session, oldest first.
 
@@ -201,37 +271,44 @@ def load_records(
     ).fetchall()
     for expected, row in enumerate(found, start=session.pruned + 1):
         if row[0] != expected:
-            raise _missing(location, session_id, expected)
-    base = _checksum_base(session_id)
-    return [_record(location, session_id, base, *row) for row in found]
+            raise place.missing(expected)
+    return [_record(place, *row) for row in found]
 
 
 def find_record(
-    connection: sqlite3.Connection,
-    location: str,
-    session_id: str,
-    session: SessionRow,
-    message_id: str,
+    connection: sqlite3.Connection, place: Place, session: SessionRow, message_id: str
 ) -> Optional[Record]:
     """Return the record with this id, or None.
 
     Raises:
         CorruptDataError: it is damaged.
     """
+    position = find_position(connection, session, message_id)
+    return (
+        None if position is None else load_record(connection, place, session, position)
+    )
+
+
+def load_record(
+    connection: sqlite3.Connection, place: Place, session: SessionRow, position: int
+) -> Record:
+    """Return the record at a position.
+
+    Raises:
+        CorruptDataError: it is damaged or missing.
+    """
     row = connection.execute(
         "SELECT position, checksum, body, message_id, filled, pinned"
-        " FROM context_messages WHERE session = ? AND id_key = ? AND message_id = ?",
-        (session.number, _id_key(message_id), message_id),
+        " FROM context_messages WHERE session = ? AND position = ?",
+        (session.number, position),
     ).fetchone()
     if row is None:
-        return None
-    return _record(location, session_id, _checksum_base(session_id), *row)
+        raise place.missing(position)
+    return _record(place, *row)
 
 
 def _record(
-    location: str,
-    session_id: str,
-    base: int,
+    place: Place,
     position: int,
     checksum: int,
     body: bytes,
@@ -239,7 +316,7 @@ def _record(
     filled: int,
     pinned: int,
 ) -> Record:
-    _check_body(location, session_id, base, position, checksum, body)
+    place.check(place.base(), position, checksum, body)
     return Record(message_id, body, _FILLED_NAMES[filled & 3], bool(pinned))
 
 
@@ -250,9 +327,23 @@ def find_position(
     row = connection.execute(
         "SELECT position FROM context_messages"
         " WHERE session = ? AND id_key = ? AND message_id = ?",
-        (session.number, _id_key(message_id), message_id),
+        (session.number, id_key(message_id), message_id),
     ).fetchone()
     return None if row is None else row[0]
+
+
+def existing_position(
+    connection: sqlite3.Connection, place: Place, session: SessionRow, message_id: str
+) -> int:
+    """Return the position of a message.
+
+    Raises:
+        InteractionNotFoundError: the session has no such message.
+    """
+    position = find_position(connection, session, message_id)
+    if position is None:
+        raise InteractionNotFoundError.of(place.session_id, message_id)
+    return position
 
 
 def ids_from(
@@ -267,29 +358,21 @@ def ids_from(
     return tuple(message_id for (message_id,) in found)
 
 
-def delete_from(
-    connection: sqlite3.Connection, session: SessionRow, position: int
+def delete_range(
+    connection: sqlite3.Connection, session: SessionRow, first: int, last: int
 ) -> None:
-    """Delete the messages from a position on."""
+    """Delete the messages from one position to another."""
+    text_index.forget(connection, session.number, first, last)
     connection.execute(
-        "DELETE FROM context_messages WHERE session = ? AND position >= ?",
-        (session.number, position),
+        "DELETE FROM context_messages WHERE session = ? AND position BETWEEN ? AND ?",
+        (session.number, first, last),
     )
-
-
-def set_version(
-    connection: sqlite3.Connection, session: SessionRow, last: int, version: int
-) -> None:
-    """Give the session the version, now that its newest message is at ``last``."""
-    connection.execute(
-        "UPDATE context_sessions SET changes = ? WHERE number = ?",
-        (version - last, session.number),
-    )
+    text_index.settle(connection)
 
 
 def delete_session(connection: sqlite3.Connection, session: SessionRow) -> None:
     """Delete a session and all its messages."""
-    delete_from(connection, session, 0)
+    delete_range(connection, session, 0, _MOST_ROWS)
     connection.execute(
         "DELETE FROM context_sessions WHERE number = ?", (session.number,)
     )

@@ -22,7 +22,11 @@ CREATE TABLE context_sessions (
     -- Position of the last message that was pruned from the front; 0 if none was.
     pruned INTEGER NOT NULL DEFAULT 0,
     -- Changes other than plain appends; with the last position, the version.
-    changes INTEGER NOT NULL
+    changes INTEGER NOT NULL,
+    -- When it was made, and when it last saw such a change, in milliseconds since 1970.
+    created INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    metadata TEXT NOT NULL DEFAULT '{}'
 );
 CREATE TABLE context_messages (
     row INTEGER PRIMARY KEY,
@@ -40,7 +44,11 @@ CREATE TABLE context_messages (
     checksum INTEGER NOT NULL,
     body BLOB NOT NULL
 );
+-- One row once there is a text index: the newest message row that it holds.
+CREATE TABLE context_text_state (newest INTEGER NOT NULL);
 CREATE UNIQUE INDEX context_messages_position ON context_messages (session, position);
+CREATE INDEX context_messages_pinned ON context_messages (session, position)
+    WHERE pinned = 1;
 CREATE INDEX context_messages_id ON context_messages (session, id_key);
 """
 

@@ -1,4 +1,4 @@
-"""Carry out what a caller asks of a session, inside one transaction.
+"""Carry out what the contract asks of a session, inside one transaction.
 
 Each function takes a connection in a transaction, works out the change with the shared
 rules of ``records``, and writes it with the SQL of ``rows``.
@@ -7,34 +7,20 @@ rules of ``records``, and writes it with the SQL of ``rows``.
 from __future__ import annotations
 
 import sqlite3
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Optional, Sequence
 
-from contextstore.backends.base import WriteResult
 from contextstore.backends.records import (
     Record,
     check_version,
     plan_append,
     plan_save,
 )
+from contextstore.backends.results import WriteResult
 from contextstore.backends.sqlite import rows
-from contextstore.backends.sqlite.rows import SessionRow
+from contextstore.backends.sqlite.place import Place
 from contextstore.backends.stamps import Stamps
-from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
+from contextstore.errors import SessionNotFoundError
 from contextstore.messages import Message
-
-
-class Place(NamedTuple):
-    """Say which session in which file, for the functions here and their errors."""
-
-    location: str
-    session_id: str
-
-
-def load(
-    connection: sqlite3.Connection, place: Place, k: Optional[int]
-) -> List[Message]:
-    """Return the newest ``k`` messages, or all, oldest first."""
-    return rows.load(connection, place.location, place.session_id, k)
 
 
 def append(
@@ -46,7 +32,7 @@ def append(
     create: bool,
     expected_version: Optional[int],
 ) -> WriteResult:
-    """Add the messages that are not there yet; see InMemoryMemory.append_context."""
+    """Add the messages that are not there yet."""
     session = rows.find_session(connection, place.session_id)
     if session is None and not create:
         raise SessionNotFoundError.of(place.session_id)
@@ -56,12 +42,10 @@ def append(
     state = session
 
     def find(message_id: str) -> Optional[Record]:
-        return rows.find_record(
-            connection, place.location, place.session_id, state, message_id
-        )
+        return rows.find_record(connection, place, state, message_id)
 
     plan = plan_append(place.session_id, incoming, find, stamps)
-    rows.insert(connection, place.session_id, session, session.last, plan.added)
+    rows.insert(connection, place, session, session.last, plan.added)
     return WriteResult(plan.ids, session.version + len(plan.added))
 
 
@@ -78,16 +62,15 @@ def save(
     check_version(place.session_id, expected_version, session.version if session else 0)
     if session is None:
         session = rows.create_session(connection, place.session_id)
-    stored = rows.load_records(connection, place.location, place.session_id, session)
-    plan = plan_save(incoming, stored, stamps)
-    last = session.pruned + plan.kept
-    if last == session.last:
-        rows.insert(connection, place.session_id, session, last, plan.added)
+    plan = plan_save(incoming, rows.load_records(connection, place, session), stamps)
+    kept = session.pruned + plan.kept
+    if kept == session.last:
+        rows.insert(connection, place, session, kept, plan.added)
         return WriteResult(plan.ids, session.version + len(plan.added), plan.removed)
-    rows.delete_from(connection, session, last + 1)
-    rows.insert(connection, place.session_id, session, last, plan.added)
+    rows.delete_range(connection, session, kept + 1, session.last)
+    rows.insert(connection, place, session, kept, plan.added)
     version = session.version + 1
-    rows.set_version(connection, session, last + len(plan.added), version)
+    rows.set_version(connection, session, kept + len(plan.added), version)
     return WriteResult(plan.ids, version, plan.removed)
 
 
@@ -95,12 +78,10 @@ def delete_interaction(
     connection: sqlite3.Connection, place: Place, interaction_id: str
 ) -> WriteResult:
     """Delete a message and all after it."""
-    session = _existing(connection, place.session_id)
-    position = rows.find_position(connection, session, interaction_id)
-    if position is None:
-        raise InteractionNotFoundError.of(place.session_id, interaction_id)
+    session = rows.existing_session(connection, place.session_id)
+    position = rows.existing_position(connection, place, session, interaction_id)
     removed = rows.ids_from(connection, session, position)
-    rows.delete_from(connection, session, position)
+    rows.delete_range(connection, session, position, session.last)
     version = session.version + 1
     rows.set_version(connection, session, position - 1, version)
     return WriteResult((), version, removed)
@@ -108,11 +89,5 @@ def delete_interaction(
 
 def delete_session(connection: sqlite3.Connection, place: Place) -> None:
     """Delete a session and all its messages."""
-    rows.delete_session(connection, _existing(connection, place.session_id))
-
-
-def _existing(connection: sqlite3.Connection, session_id: str) -> SessionRow:
-    session = rows.find_session(connection, session_id)
-    if session is None:
-        raise SessionNotFoundError.of(session_id)
-    return session
+    session = rows.existing_session(connection, place.session_id)
+    rows.delete_session(connection, session)

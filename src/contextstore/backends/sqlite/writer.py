@@ -105,11 +105,12 @@ class Writer:
 
     async def submit_exclusive(self, action: Work[T]) -> T:
         """Run an action outside any transaction, alone, for an async caller."""
-        return await call(self._run_exclusively, action)
 
-    def _run_exclusively(self, action: Work[T]) -> T:
-        with self.exclusively() as connection:
-            return action(connection)
+        def run() -> T:
+            with self.exclusively() as connection:
+                return action(connection)
+
+        return await call(run)
 
     @contextmanager
     def exclusively(self) -> Generator[sqlite3.Connection, None, None]:

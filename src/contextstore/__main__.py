@@ -1,0 +1,113 @@
+"""Run the commands that need no extra: ``python -m contextstore --help``."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sqlite3
+import sys
+from typing import Callable, List, Optional
+
+import contextstore
+from contextstore import _optional
+from contextstore.backends.results import VerifyReport
+from contextstore.backends.sqlite.process_lock import needs_process_lock
+from contextstore.backends.url import open_memory
+from contextstore.errors import ContextStoreError
+
+_EXTRAS = {"tokens": "tiktoken", "retrieval": "numpy", "fast": "orjson"}
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run one command and return its exit status: 0 fine, 1 problems, 2 no answer."""
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    try:
+        return command(parsed)
+    except ContextStoreError as error:
+        print(f"contextstore: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m contextstore", description="Look after a ContextStore file."
+    )
+    commands = parser.add_subparsers(title="commands", required=True)
+    doctor = commands.add_parser("doctor", help="tell versions, extras and known risks")
+    doctor.set_defaults(command=_doctor)
+    verify = commands.add_parser(
+        "verify", help="read everything and tell what is wrong"
+    )
+    verify.add_argument("store", help="a file, or an address such as sqlite:///chat.db")
+    verify.add_argument("--repair", action="store_true", help="mend what can be mended")
+    verify.set_defaults(command=_verify)
+    backup = commands.add_parser("backup", help="copy a store while it is in use")
+    backup.add_argument("store", help="a file, or an address such as sqlite:///chat.db")
+    backup.add_argument("target", help="the new file")
+    backup.set_defaults(command=_backup)
+    return parser
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    print(f"contextstore {contextstore.__version__}")
+    print(f"Python       {platform.python_version()} on {platform.platform()}")
+    print(f"SQLite       {sqlite3.sqlite_version}{_sqlite_note()}")
+    print(f"FTS5         {'yes' if _has_fts5() else 'no: search_text will not work'}")
+    for extra, module in _EXTRAS.items():
+        found = _optional.find(module)
+        version = getattr(found, "__version__", "yes") if found else "not installed"
+        print(f"{module:<12} {version} (extra {extra!r})")
+    return 0
+
+
+def _sqlite_note() -> str:
+    if not needs_process_lock(sqlite3.sqlite_version_info):
+        return ""
+    return " (before 3.51.3: has the WAL-reset race, so processes take turns by a lock)"
+
+
+def _has_fts5() -> bool:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute("CREATE VIRTUAL TABLE probe USING fts5 (text)")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _verify(parsed: argparse.Namespace) -> int:
+    with open_memory(_address(parsed.store)).sync as memory:
+        report = memory.verify(repair=parsed.repair)
+    _print_report(report)
+    return 0 if report.ok else 1
+
+
+def _print_report(report: VerifyReport) -> None:
+    for problem in report.problems:
+        where = f" session {problem.session_id!r}" if problem.session_id else ""
+        where += f" position {problem.position}" if problem.position else ""
+        mended = " [mended]" if problem.repaired else ""
+        print(f"{problem.kind}:{where} {problem.detail}{mended}")
+    print(
+        f"{report.session_count} sessions, {report.message_count} messages, "
+        f"{len(report.problems)} problems"
+    )
+
+
+def _backup(parsed: argparse.Namespace) -> int:
+    with open_memory(_address(parsed.store)).sync as memory:
+        memory.backup(parsed.target)
+    print(f"copied to {parsed.target}")
+    return 0
+
+
+def _address(store: str) -> str:
+    return store if "://" in store else f"sqlite:///{store}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

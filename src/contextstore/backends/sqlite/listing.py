@@ -1,0 +1,153 @@
+"""List sessions and describe them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import datetime, timezone
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+
+from contextstore import messages
+from contextstore.backends.results import SessionInfo, SessionPage
+from contextstore.errors import InvalidInputError, SessionNotFoundError
+
+# The newest message tells when a session was last appended to: appends do not write
+# the row of the session.
+_DESCRIBED = """
+SELECT number, session_id, pruned, changes, created, metadata,
+    ifnull(last, pruned) AS last,
+    max(changed, ifnull((SELECT written FROM context_messages
+        WHERE session = number AND position = last), 0)) AS updated
+FROM (SELECT *, (SELECT max(position) FROM context_messages
+        WHERE session = number) AS last
+    FROM context_sessions)
+"""
+
+
+class Filter(NamedTuple):
+    """Say which sessions are meant.
+
+    Attributes:
+        prefix: how their ids begin; None for any.
+        metadata: keys that their metadata has, with equal values; None for any.
+    """
+
+    prefix: Optional[str] = None
+    metadata: Optional[Mapping[str, Any]] = None
+
+    @classmethod
+    def checked(
+        cls, prefix: Optional[str], metadata: Optional[Mapping[str, Any]]
+    ) -> Filter:
+        """Return a filter of validated copies."""
+        if prefix is not None:
+            prefix = messages.validate_text(prefix, "prefix")
+        if metadata is not None:
+            metadata = messages.copy_object(dict(metadata), "metadata")
+        return cls(prefix, metadata)
+
+    def range(self) -> Tuple[str, str]:
+        """Return the first id that fits the prefix, and one after the last."""
+        prefix = self.prefix or ""
+        return prefix, prefix + "\U0010ffff" * 2
+
+    def admits(self, metadata: Dict[str, Any]) -> bool:
+        """Tell whether metadata has what is asked for, strict about types."""
+        return all(
+            name in metadata
+            and messages.canonical(metadata[name]) == messages.canonical(wanted)
+            for name, wanted in (self.metadata or {}).items()
+        )
+
+
+def info(connection: sqlite3.Connection, session_id: str) -> SessionInfo:
+    """Describe one session."""
+    row = connection.execute(
+        f"{_DESCRIBED} WHERE session_id = ?",
+        (session_id,),
+    ).fetchone()
+    if row is None:
+        raise SessionNotFoundError.of(session_id)
+    return _described(row)
+
+
+def page(
+    connection: sqlite3.Connection,
+    wanted: Filter,
+    limit: int,
+    cursor: Optional[Tuple[int, int]],
+) -> SessionPage:
+    """Return a page of sessions, the newest change first, ties newest session first."""
+    found: List[Tuple[Any, ...]] = []
+    for row in _newest_first(connection, wanted, cursor):
+        if not wanted.metadata or wanted.admits(json.loads(row[5])):
+            found.append(row)
+            if len(found) > limit:
+                break
+    sessions = [_described(row) for row in found[:limit]]
+    if len(found) <= limit:
+        return SessionPage(sessions, None)
+    number, updated = found[limit - 1][0], found[limit - 1][7]
+    return SessionPage(sessions, f"{updated}-{number}")
+
+
+def _newest_first(
+    connection: sqlite3.Connection, wanted: Filter, cursor: Optional[Tuple[int, int]]
+) -> Iterator[Tuple[Any, ...]]:
+    first, end = wanted.range()
+    updated, number = cursor or (2**63 - 1, 0)
+    return connection.execute(
+        f"SELECT * FROM ({_DESCRIBED} WHERE session_id >= ? AND session_id < ?)"  # noqa: S608 - a constant
+        " WHERE updated < ? OR (updated = ? AND number < ?)"
+        " ORDER BY updated DESC, number DESC",
+        (first, end, updated, updated, number),
+    )
+
+
+def parse_cursor(cursor: Optional[str]) -> Optional[Tuple[int, int]]:
+    """Return what a cursor stands for.
+
+    Raises:
+        InvalidInputError: no page gave this cursor.
+    """
+    if cursor is None:
+        return None
+    try:
+        updated, number = map(int, cursor.split("-"))
+    except (ValueError, AttributeError):
+        raise InvalidInputError(
+            "cursor is none that list_sessions gave", path="cursor"
+        ) from None
+    return updated, number
+
+
+def numbers(connection: sqlite3.Connection, wanted: Filter) -> List[Tuple[int, str]]:
+    """Return number and id of all sessions that are meant, by id."""
+    first, end = wanted.range()
+    found = connection.execute(
+        "SELECT number, session_id, metadata FROM context_sessions"
+        " WHERE session_id >= ? AND session_id < ? ORDER BY session_id",
+        (first, end),
+    )
+    return [
+        (number, session_id)
+        for number, session_id, metadata in found
+        if not wanted.metadata or wanted.admits(json.loads(metadata))
+    ]
+
+
+def _described(row: Tuple[Any, ...]) -> SessionInfo:
+    _, session_id, pruned, changes, created, metadata, last, updated = row
+    return SessionInfo(
+        session_id=session_id,
+        version=last + changes,
+        message_count=last - pruned,
+        created_at=_iso(created),
+        updated_at=_iso(updated),
+        metadata=json.loads(metadata),
+    )
+
+
+def _iso(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,54 @@
+"""Seal what is stored: a checksum over session, position and body of each message."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from zlib import crc32
+
+from contextstore.backends.sqlite.failures import damaged
+from contextstore.errors import CorruptDataError
+
+
+class Place(NamedTuple):
+    """Say which session of which file is meant, and check what comes from there.
+
+    Attributes:
+        location: the file, for the texts of errors.
+        session_id: the session.
+    """
+
+    location: str
+    session_id: str
+
+    def base(self) -> int:
+        """Return the checksum of the session id, from which those of messages go on."""
+        return crc32(self.session_id.encode("utf-8"))
+
+    def check(self, base: int, position: int, checksum: int, body: bytes) -> None:
+        """Refuse a message whose checksum is wrong.
+
+        Raises:
+            CorruptDataError: naming file, session and position.
+        """
+        # A damaged row may hold a value of another type.
+        if type(body) is not bytes or seal(base, position, body) != checksum:
+            raise damaged(
+                self.location,
+                "the checksum of the message is wrong",
+                session_id=self.session_id,
+                position=position,
+            )
+
+    def missing(self, position: int) -> CorruptDataError:
+        """Return the error for a position without a message."""
+        return damaged(
+            self.location,
+            "the message is missing",
+            session_id=self.session_id,
+            position=position,
+        )
+
+
+def seal(base: int, position: int, body: bytes) -> int:
+    """Return the checksum of a message: CRC-32, which finds every flipped bit."""
+    return crc32(body, crc32(b"%d:" % position, base))

@@ -1,0 +1,147 @@
+"""Remove the old part of sessions, and keep tool calls with their results."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta, timezone
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from contextstore import messages
+from contextstore.backends.records import Record
+from contextstore.backends.results import PruneResult
+from contextstore.backends.sqlite import rows
+from contextstore.backends.sqlite.listing import Filter, numbers
+from contextstore.backends.sqlite.place import Place
+from contextstore.backends.sqlite.rows import SessionRow
+from contextstore.context.links import calls_of, results_of
+from contextstore.errors import InvalidInputError
+
+
+class Age(NamedTuple):
+    """Say what is old; a message is when each condition that is given holds.
+
+    Attributes:
+        written_before: milliseconds since 1970: what the store wrote before.
+        keep_last: what is not among the newest so many of its session.
+    """
+
+    written_before: Optional[int]
+    keep_last: Optional[int]
+
+    @classmethod
+    def of(cls, older_than: Any, keep_last: Any) -> Age:
+        """Return the age that the arguments of a prune mean.
+
+        Raises:
+            InvalidInputError: there is no condition, or one cannot be taken.
+        """
+        if older_than is None and keep_last is None:
+            raise InvalidInputError(
+                "give older_than, keep_last or both; prune has no default",
+                path="older_than",
+            )
+        if keep_last is not None:
+            keep_last = messages.validate_k(keep_last)
+        return cls(None if older_than is None else _moment(older_than), keep_last)
+
+
+def _moment(older_than: Any) -> int:
+    """Return milliseconds since 1970 for an age or a time."""
+    if isinstance(older_than, timedelta):
+        older_than = datetime.now(timezone.utc) - older_than
+    if not isinstance(older_than, datetime) or older_than.tzinfo is None:
+        raise InvalidInputError(
+            "older_than has to be a timedelta, or a datetime with a time zone",
+            path="older_than",
+        )
+    return int(older_than.timestamp() * 1000)
+
+
+def prune(
+    connection: sqlite3.Connection,
+    location: str,
+    session_id: Optional[str],
+    age: Age,
+    *,
+    dry_run: bool,
+) -> PruneResult:
+    """Remove what is old from one session or all."""
+    if session_id is None:
+        ids = [name for _, name in numbers(connection, Filter())]
+    else:
+        ids = [session_id]
+    removed: Dict[str, Tuple[str, ...]] = {}
+    for name in ids:
+        place = Place(location, name)
+        gone = _prune_session(connection, place, age, dry_run=dry_run)
+        if gone:
+            removed[name] = gone
+    return PruneResult(removed, dry_run)
+
+
+def _prune_session(
+    connection: sqlite3.Connection, place: Place, age: Age, *, dry_run: bool
+) -> Tuple[str, ...]:
+    session = rows.existing_session(connection, place.session_id)
+    cut = _last_old(connection, session, age)
+    if cut <= session.pruned:
+        return ()
+    records = rows.load_records(connection, place, session)
+    old = _whole_groups(records, cut - session.pruned)
+    pinned = [record for record in old if record.pinned]
+    gone = tuple(record.id for record in old if not record.pinned)
+    if gone and not dry_run:
+        _remove(connection, place, session, session.pruned + len(old), pinned)
+    return gone
+
+
+def _last_old(connection: sqlite3.Connection, session: SessionRow, age: Age) -> int:
+    """Return the position up to which messages are old."""
+    cut = session.last
+    if age.keep_last is not None:
+        cut -= age.keep_last
+    if age.written_before is not None:
+        (young,) = connection.execute(
+            "SELECT min(position) FROM context_messages"
+            " WHERE session = ? AND written >= ?",
+            (session.number, age.written_before),
+        ).fetchone()
+        cut = cut if young is None else min(cut, young - 1)
+    return cut
+
+
+def _whole_groups(records: Sequence[Record], length: int) -> List[Record]:
+    """Return the records before a cut, which moves back before a call it would part."""
+    decoded = [messages.decode(record.body) for record in records]
+    after: Set[str] = set()
+    for message in decoded[length:]:
+        after.update(results_of(message))
+    while True:
+        parted = [
+            place
+            for place, message in enumerate(decoded[:length])
+            if not after.isdisjoint(calls_of(message))
+        ]
+        if not parted:
+            return list(records[:length])
+        for message in decoded[parted[0] : length]:
+            after.update(results_of(message))
+        length = parted[0]
+
+
+def _remove(
+    connection: sqlite3.Connection,
+    place: Place,
+    session: SessionRow,
+    last_old: int,
+    pinned: Sequence[Record],
+) -> None:
+    """Delete the old messages, and put the pinned ones of them before what stays."""
+    rows.delete_range(connection, session, session.pruned + 1, last_old)
+    pruned = last_old - len(pinned)
+    rows.insert(connection, place, session, pruned, pinned)
+    connection.execute(
+        "UPDATE context_sessions SET pruned = ? WHERE number = ?",
+        (pruned, session.number),
+    )
+    rows.set_version(connection, session, session.last, session.version + 1)

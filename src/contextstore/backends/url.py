@@ -1,0 +1,63 @@
+"""Open a memory by its address."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+from urllib.parse import unquote, urlsplit
+
+from contextstore.backends.base import MemoryBackend
+from contextstore.backends.memory import InMemoryMemory
+from contextstore.backends.sqlite import SQLiteMemory
+from contextstore.errors import ConfigurationError
+
+
+def open_memory(url: str, **options: Any) -> MemoryBackend:
+    """Open the memory that an address names.
+
+    ``sqlite:///chat.db`` is a file beside the program, ``sqlite:////var/chat.db`` an
+    absolute path, ``memory:`` a memory without a file.
+
+    Args:
+        options: keyword arguments of the backend, such as ``durability="relaxed"``.
+
+    Raises:
+        ConfigurationError: the address is none of these.
+    """
+    opener = _OPENERS.get(str(url).partition(":")[0])
+    if opener is None:
+        raise ConfigurationError(
+            f"{_without_password(url)} is no address of a memory; use "
+            f"sqlite:///chat.db, sqlite:////absolute/chat.db or memory:"
+        )
+    return opener(url, options)
+
+
+def _open_sqlite(url: str, options: Dict[str, Any]) -> MemoryBackend:
+    parts = urlsplit(url)
+    path = unquote(parts.path)[1:]
+    if parts.netloc or parts.query or parts.fragment or not path:
+        raise ConfigurationError(
+            f"{_without_password(url)} names no file; write sqlite:///chat.db with "
+            f"three slashes before a relative path and four before an absolute one"
+        )
+    return SQLiteMemory(path, **options)
+
+
+def _open_in_memory(url: str, options: Dict[str, Any]) -> MemoryBackend:
+    if url.rstrip("/") != "memory:":
+        raise ConfigurationError(f"{_without_password(url)}: write memory: alone")
+    return InMemoryMemory(**options)
+
+
+_OPENERS: Dict[str, Callable[[str, Dict[str, Any]], MemoryBackend]] = {
+    "sqlite": _open_sqlite,
+    "memory": _open_in_memory,
+}
+
+
+def _without_password(url: object) -> str:
+    """Return an address that an error may show."""
+    text = str(url)
+    credentials, at, rest = text.rpartition("@")
+    scheme, separator, _ = credentials.partition("://")
+    return f"{scheme}{separator}...@{rest}" if at else text
