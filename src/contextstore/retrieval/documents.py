@@ -190,6 +190,10 @@ class SessionIndex:
         """Score every document by the words of a query."""
         return self._lexical.scores(query, columns, weights)
 
+    def weight_of(self, term: str) -> float:
+        """Return what a term says here: more, the fewer documents hold it."""
+        return self._lexical.weight_of(term)
+
     def priors(self, query: str, columns: Columns, weights: RetrievalWeights) -> Column:
         """Return what speaks for each document besides words and vectors.
 

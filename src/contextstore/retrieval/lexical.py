@@ -88,6 +88,11 @@ class LexicalIndex:
             self._words(terms, columns, weights), self._phrases(terms, columns)
         )
 
+    def weight_of(self, term: str) -> float:
+        """Return the inverse document frequency of a term; an unknown one weighs 0."""
+        rows = self._rows.get(term)
+        return 0.0 if rows is None else self._weight(rows)
+
     def _words(
         self, terms: List[str], columns: Columns, weights: RetrievalWeights
     ) -> Column:

@@ -33,6 +33,8 @@ SessionHit = Tuple[str, Hit]
 # to others, shorter ones cost less than the way to a thread and back.
 _INLINE_NUMBERS = 2_000_000
 
+_UNCHANGEABLE = frozenset({str, int, float, bool, type(None)})
+
 
 class InMemoryEmbeddingStore(ScanningBackend):
     """Keep vectors in memory and search them exactly.
@@ -308,9 +310,13 @@ def _validated_metadata(metadata: Any) -> Dict[str, Any]:
             f"metadata is of type {type(metadata).__name__}; pass a dict or None",
             path="metadata",
         )
-    return _copied(metadata)
+    validated: Dict[str, Any] = copy_json(metadata, "metadata")
+    return validated
 
 
 def _copied(metadata: Any) -> Dict[str, Any]:
+    if _UNCHANGEABLE.issuperset(map(type, metadata.values())):
+        # What is kept is valid, and one level of it is nearly always all there is.
+        return dict(metadata)
     copied: Dict[str, Any] = copy_json(metadata, "metadata")
     return copied
