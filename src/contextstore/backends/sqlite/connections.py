@@ -114,7 +114,7 @@ def _prepare(connection: sqlite3.Connection, location: str) -> None:
     try:
         # Another process may have been faster.
         if not is_current(connection, location):
-            migrate(connection)
+            migrate(connection, location)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

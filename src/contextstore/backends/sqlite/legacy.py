@@ -15,6 +15,7 @@ from typing import Any, List, Set
 from contextstore import messages
 from contextstore.backends.records import Record, make_record
 from contextstore.backends.sqlite import rows
+from contextstore.backends.sqlite.place import Place
 from contextstore.backends.stamps import Stamps
 from contextstore.errors import CorruptDataError
 from contextstore.messages import Message
@@ -41,7 +42,7 @@ def has_legacy_table(connection: sqlite3.Connection) -> bool:
     return found.fetchone() is not None
 
 
-def import_legacy(connection: sqlite3.Connection) -> None:
+def import_legacy(connection: sqlite3.Connection, location: str) -> None:
     """Copy every session of the old table; its oldest row, as 1.0.1 read it.
 
     Raises:
@@ -61,7 +62,9 @@ def import_legacy(connection: sqlite3.Connection) -> None:
             continue
         records = _records(session_id, text)
         session = rows.create_session(connection, session_id)
-        rows.insert(connection, session_id, session, session.last, records)
+        rows.insert(
+            connection, Place(location, session_id), session, session.last, records
+        )
         done.add(session_id)
     _logger.info("copied %d sessions of contextstore 1.0.1", len(done))
 

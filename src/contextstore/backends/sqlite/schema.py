@@ -53,16 +53,16 @@ CREATE INDEX context_messages_id ON context_messages (session, id_key);
 """
 
 
-def m001_rows(connection: sqlite3.Connection) -> None:
+def m001_rows(connection: sqlite3.Connection, location: str) -> None:
     """Create the tables, and bring over what contextstore 1.0.1 left in the file."""
     for statement in _TABLES.split(";\n"):
         if statement.strip():
             connection.execute(statement)
     if has_legacy_table(connection):
-        import_legacy(connection)
+        import_legacy(connection, location)
 
 
-MIGRATIONS: Tuple[Callable[[sqlite3.Connection], None], ...] = (m001_rows,)
+MIGRATIONS: Tuple[Callable[[sqlite3.Connection, str], None], ...] = (m001_rows,)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -89,10 +89,10 @@ def is_current(connection: sqlite3.Connection, location: str) -> bool:
     return bool(version == SCHEMA_VERSION)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, location: str) -> None:
     """Bring the file up to date; runs inside one transaction."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for migration in MIGRATIONS[version:]:
-        migration(connection)
+        migration(connection, location)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
