@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Type
 from contextstore import messages
 from contextstore._background import BackgroundWork, Handle
 from contextstore._hop import reach
-from contextstore.backends.base import MemoryBackend, WriteResult
+from contextstore.backends.base import MemoryBackend
+from contextstore.backends.results import WriteResult
 from contextstore.backends.stamps import Stamps
 from contextstore.backends.writes import Writer, Written
 from contextstore.errors import ConfigurationError, EmbeddingError
