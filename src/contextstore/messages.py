@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from functools import lru_cache
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
+from contextstore import _optional
 from contextstore.errors import InvalidInputError
 
 __all__ = [
@@ -310,9 +313,34 @@ _encoder = json.JSONEncoder(
 )
 
 
+# Where this stands in a body, there may be an integer that needs more than 64 bits.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+# A blank before the JSON: only the standard library may decode it.
+_MARK = b" "
+
+
+@lru_cache(maxsize=None)
+def _orjson() -> Optional[Any]:
+    return _optional.find("orjson")
+
+
 def encode(message: Message) -> bytes:
-    """Return a prepared message as compact JSON in UTF-8."""
-    return _encoder.encode(message).encode("utf-8")
+    """Return a prepared message as compact JSON in UTF-8.
+
+    orjson does it where it is installed, and the standard library what orjson cannot.
+    A body with an integer of more than 64 bits begins with a blank, as orjson would
+    read it as a float without a word.
+    """
+    orjson = _orjson()
+    if orjson is not None:
+        try:
+            body: bytes = orjson.dumps(message)
+            return body
+        except TypeError:
+            # It holds such an integer.
+            pass
+    body = _encoder.encode(message).encode("utf-8")
+    return _MARK + body if _LONG_NUMBER.search(body) else body
 
 
 def decode(body: bytes) -> Message:
@@ -321,7 +349,8 @@ def decode(body: bytes) -> Message:
     Raises:
         ValueError: the bytes are not a JSON object.
     """
-    message = json.loads(body)
+    orjson = None if body[:1] == _MARK else _orjson()
+    message = json.loads(body) if orjson is None else orjson.loads(body)
     if not isinstance(message, dict):
         raise ValueError("not a JSON object")
     return message
