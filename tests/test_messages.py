@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import json
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import pytest
 from hypothesis import given
@@ -256,7 +256,22 @@ class TestStamp:
 
 
 class TestEquality:
-    VALUES = (True, 1, 1.0, False, 0, 0.0, -0.0, None, "1", "", [], {}, [1], [True])
+    VALUES: Tuple[Any, ...] = (
+        True,
+        1,
+        1.0,
+        False,
+        0,
+        0.0,
+        -0.0,
+        None,
+        "1",
+        "",
+        [],
+        {},
+        [1],
+        [True],
+    )
 
     def test_it_is_strict_about_type(self) -> None:
         for index, one in enumerate(self.VALUES):
