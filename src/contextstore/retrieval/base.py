@@ -23,7 +23,7 @@ from contextstore import _hop
 from contextstore.errors import InvalidInputError, UnsupportedOperationError
 from contextstore.messages import validate_k, validate_session_id
 from contextstore.retrieval.dense import DenseScan
-from contextstore.retrieval.embedding import EmbedFn, embed
+from contextstore.retrieval.embedding import EmbedFn, embed, for_queries
 
 if TYPE_CHECKING:
     from contextstore.sync import SyncRetrieval
@@ -259,5 +259,5 @@ async def retrieve_relevant(
     validate_query(query)
     if validate_count(k) == 0:
         return []
-    (vector,) = await embed(embed_fn, [query])
+    (vector,) = await embed(for_queries(embed_fn), [query])
     return await _hop.reach(store, store.search(session_id, vector, k))

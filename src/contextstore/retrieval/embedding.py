@@ -9,7 +9,7 @@ from contextstore import _hop
 from contextstore.errors import EmbeddingError, InvalidInputError
 from contextstore.retrieval.vectors import floats_of
 
-__all__ = ["DEFAULT_BATCH_SIZE", "EmbedFn", "Embeddings", "embed"]
+__all__ = ["DEFAULT_BATCH_SIZE", "EmbedFn", "Embeddings", "embed", "for_queries"]
 
 Embeddings = Sequence[Sequence[float]]
 """One vector a text: lists, tuples or arrays of numbers, or one array of rows."""
@@ -54,6 +54,15 @@ async def embed(
     return vectors
 
 
+def for_queries(embed_fn: EmbedFn) -> EmbedFn:
+    """Return what embeds queries: the function's own ``embed_queries``, if it has one.
+
+    Some models read a question otherwise than the text that answers it.
+    """
+    queries: Optional[EmbedFn] = getattr(embed_fn, "embed_queries", None)
+    return queries or embed_fn
+
+
 def _validate_batch_size(batch_size: Any) -> None:
     if type(batch_size) is not int or batch_size < 1:
         raise InvalidInputError("batch_size must be a positive int", path="batch_size")
@@ -68,6 +77,8 @@ async def _ask(embed_fn: EmbedFn, batch: List[str]) -> Any:
             answer = await _hop.call(embed_fn, batch)
         if inspect.isawaitable(answer):
             answer = await _hop.wait(answer)
+    except EmbeddingError:
+        raise
     except Exception as error:
         raise EmbeddingError(
             f"the embedding function failed on {len(batch)} texts with "
