@@ -89,6 +89,11 @@ def documented_parameters(call: str) -> List[Parameter]:
     return [
         *((arg.arg, default, False) for arg, default in zip(plain, defaults)),
         *((arg.arg, ast.literal_eval(value), True) for arg, value in named if value),
+        *(
+            (arg.arg, inspect.Parameter.empty, False)
+            for arg in [arguments.kwarg]
+            if arg
+        ),
     ]
 
 
@@ -131,6 +136,14 @@ def test_every_method_is_documented(name: str) -> None:
 def test_the_attributes_are_as_documented(name: str) -> None:
     documented = [cells[0].strip("`") for cells in ROWS[name]]
     assert documented == list(getattr(contextstore, name).__annotations__)
+
+
+@pytest.mark.parametrize("cells", ROWS["What these give back"], ids="".join)
+def test_what_is_given_back_is_as_documented(cells: List[str]) -> None:
+    cls = getattr(contextstore, cells[0].strip("`"))
+    fields, _, properties = cells[1].partition(";")
+    assert re.findall(r"\w+", fields) == list(cls.__annotations__)
+    assert all(hasattr(cls, name) for name in re.findall(r"\w+", properties))
 
 
 def test_every_error_is_documented_with_its_base() -> None:
