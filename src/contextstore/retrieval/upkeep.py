@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
+from contextlib import contextmanager
+from typing import Any, Dict, Generator, List, NamedTuple, Optional, Sequence, Set
 
 from contextstore._hop import reach
 from contextstore.errors import ConfigurationError, EmbeddingError
@@ -61,15 +62,16 @@ class VectorUpkeep:
             EmbeddingError: naming the messages that stay without a vector.
         """
         missing = list(entries)
-        try:
-            missing = [
-                entry for entry in entries if not await self._has(session_id, entry)
-            ]
-            while missing:
-                await self._add_batch(session_id, missing[: self._batch_size])
-                missing = missing[self._batch_size :]
-        except Exception as error:
-            raise _failure(error, session_id, missing) from error
+        with self._in_flight(session_id, entries) as flight:
+            try:
+                missing = [
+                    entry for entry in entries if not await self._has(session_id, entry)
+                ]
+                while missing:
+                    await self._add_batch(flight, missing[: self._batch_size])
+                    missing = missing[self._batch_size :]
+            except Exception as error:
+                raise _failure(error, session_id, missing) from error
 
     async def remove(self, session_id: str, message_ids: Sequence[str]) -> None:
         """Take away the vectors of messages that went or changed."""
@@ -119,18 +121,26 @@ class VectorUpkeep:
             self._backend, self._backend.has_embedding(session_id, entry.message_id)
         )
 
-    async def _add_batch(self, session_id: str, batch: Sequence[Entry]) -> None:
-        flight = _Flight(session_id, {entry.message_id for entry in batch})
+    @contextmanager
+    def _in_flight(
+        self, session_id: str, entries: Sequence[Entry]
+    ) -> Generator[_Flight, None, None]:
+        """Let deletions be noticed, for messages whose batch is yet to come as well."""
+        flight = _Flight(session_id, {entry.message_id for entry in entries})
         with self._lock:
             self._under_way.append(flight)
         try:
-            texts = [entry.text for entry in batch]
-            vectors = await embed(self._function(), texts, batch_size=self._batch_size)
-            for entry, vector in zip(batch, vectors):
-                await self._store(flight, entry, vector)
+            yield flight
         finally:
             with self._lock:
                 self._under_way.remove(flight)
+
+    async def _add_batch(self, flight: _Flight, batch: Sequence[Entry]) -> None:
+        wanted = [entry for entry in batch if entry.message_id in flight.wanted]
+        texts = [entry.text for entry in wanted]
+        vectors = await embed(self._function(), texts, batch_size=self._batch_size)
+        for entry, vector in zip(wanted, vectors):
+            await self._store(flight, entry, vector)
 
     async def _store(self, flight: _Flight, entry: Entry, vector: List[float]) -> None:
         session_id, message_id, backend = (
@@ -159,7 +169,7 @@ class VectorUpkeep:
 
 
 class _Flight:
-    """Be one batch between its reading and the keeping of its vectors."""
+    """Be what one call embeds, from its reading to the keeping of its vectors."""
 
     def __init__(self, session_id: str, wanted: Set[str]) -> None:
         self.session_id = session_id
