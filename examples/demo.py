@@ -88,9 +88,9 @@ def go_on(database: str) -> None:
     print(f"  process {os.getpid()}: finds {len(there)} messages; the last one is")
     show_message(there[-1])
     for turn in conversation.turns(conversation.load()[len(there) :]):
-        result = memory.append_context(SESSION, turn)
-    assert result is not None
-    print(f"    It appends the rest; the session is now at version {result.version}.")
+        memory.append_context(SESSION, turn)
+    info = memory.session_info(SESSION)
+    print(f"    It appends the rest; now there are {info.message_count} messages.")
     unchanged = memory.load_context(SESSION) == conversation.load()
     print(f"    What comes out equals what went in: {unchanged}.")
 
@@ -161,7 +161,7 @@ def ranges(history: List[Message], wanted: Iterable[str]) -> str:
 
 def is_kept_always(message: Message) -> bool:
     pinned = message.get("metadata", {}).get("pinned", False)
-    return message["role"] == "system" or pinned
+    return message["role"] == "system" or pinned is True
 
 
 def show_naive_cut(history: List[Message], builder: ContextBuilder) -> None:
