@@ -67,6 +67,7 @@ def main(arguments: List[str]) -> None:
         show_budgets(history)
         show_long_turn(history)
         show_summary(history)
+        show_word_search(database)
         show_search(database)
 
 
@@ -223,8 +224,17 @@ def summarize(messages: List[Message]) -> str:
     return "Earlier, the users began: " + "; ".join(quotes)
 
 
+def show_word_search(database: str) -> None:
+    heading("5. Search by words")
+    say("search_text finds messages that hold all words of a query, by their stems:")
+    print("\n  reserving saddles")
+    memory = SQLiteMemory(database).sync
+    for match in memory.search_text("reserving saddles", session_id=SESSION, limit=2):
+        show_message(match.message)
+
+
 def show_search(database: str) -> None:
-    heading("5. Search by meaning")
+    heading("6. Search by meaning")
     say(
         "Vectors come from a function that you pass. No model can be downloaded here, "
         "so examples/embedder.py stands in: hashed words and parts of words. It finds "

@@ -47,3 +47,5 @@ def test_it_draws_what_was_kept(lines: List[str]) -> None:
 def test_it_searches(lines: List[str]) -> None:
     place = lines.index("  Where can we charge the e-bike's battery?")
     assert " m072 " in lines[place + 1]
+    place = lines.index("  reserving saddles")
+    assert "soft saddle" in lines[place + 1]
