@@ -272,6 +272,18 @@ class SyncRetrieval(_Face):
         """Return the nearest vectors; see RetrievalBackend.search."""
         return self._drive(self.backend.search(session_id, query_vector, k))
 
+    def search_many(
+        self, session_id: str, query_vectors: Sequence[Sequence[float]], k: int
+    ) -> List[List[RetrievedItem]]:
+        """Search for several queries; see RetrievalBackend.search_many."""
+        return self._drive(self.backend.search_many(session_id, query_vectors, k))
+
+    def search_sessions(
+        self, session_ids: Sequence[str], query_vector: Sequence[float], k: int
+    ) -> List[RetrievedItem]:
+        """Search several sessions; see RetrievalBackend.search_sessions."""
+        return self._drive(self.backend.search_sessions(session_ids, query_vector, k))
+
     def has_embedding(self, session_id: str, message_id: str) -> bool:
         """Tell whether a message has a vector; see RetrievalBackend.has_embedding."""
         return self._drive(self.backend.has_embedding(session_id, message_id))
