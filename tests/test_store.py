@@ -68,7 +68,8 @@ def store_of(
     retrieval: Optional[RetrievalBackend] = None,
     **options: Any,
 ) -> SyncSessionStore:
-    config = SessionStoreConfig(**{"auto_embed": True, "embed_fn": embedder, **options})
+    given: Dict[str, Any] = {"auto_embed": True, "embed_fn": embedder}
+    config = SessionStoreConfig(**{**given, **options})
     return SyncSessionStore(
         memory or InMemoryMemory(), retrieval or InMemoryEmbeddingStore(), config
     )
