@@ -1,0 +1,88 @@
+"""Backends that break a promise, each to be caught by the tool that looks for it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from typing import Any, Dict, List, Optional
+
+from contextstore import SQLiteMemory
+from contextstore.backends.results import WriteResult
+
+Message = Dict[str, Any]
+
+
+class AcknowledgesEarly(SQLiteMemory):
+    """Says that it is done and writes a little later."""
+
+    async def append_context(
+        self,
+        session_id: str,
+        context: List[Message],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> Any:
+        def write() -> None:
+            time.sleep(0.05)
+            SQLiteMemory.append_context(self, session_id, context).send(None)
+
+        threading.Thread(target=write, daemon=True).start()
+
+
+class NoTransaction(SQLiteMemory):
+    """Stores a batch message by message."""
+
+    runs_inline = True
+
+    async def append_context(
+        self,
+        session_id: str,
+        context: List[Message],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        for message in context[:-1]:
+            await super().append_context(session_id, [message], create=create)
+            time.sleep(0.02)
+        return await super().append_context(session_id, context[-1:], create=create)
+
+
+def relaxed(path: str) -> SQLiteMemory:
+    """Open a file with NORMAL in the place of FULL."""
+    return SQLiteMemory(path, durability="relaxed")
+
+
+class ReadsAndWritesBack(SQLiteMemory):
+    """Appends by loading, adding and saving everything."""
+
+    runs_inline = True
+
+    async def append_context(
+        self,
+        session_id: str,
+        context: List[Message],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        stored = await self.load_context(session_id)
+        time.sleep(0.002)
+        return await self.save_context(session_id, stored + context)
+
+
+class RawFirstOpen(SQLiteMemory):
+    """Opens without waiting where another process is making the file."""
+
+    runs_inline = True
+
+    def __init__(self, path: str) -> None:
+        raw = sqlite3.connect(path, timeout=0)
+        try:
+            raw.execute("PRAGMA journal_mode = WAL")
+            raw.execute("CREATE TABLE IF NOT EXISTS theirs (x)")
+        finally:
+            raw.close()
+        super().__init__(path)
