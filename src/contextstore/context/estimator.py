@@ -1,38 +1,166 @@
-"""Estimate the tokens of a text where no vocabulary is at hand."""
+"""Estimate the tokens of a text where no vocabulary is at hand.
+
+The text is cut much as a tokenizer cuts it, and each piece has a price that was fitted.
+Words of Latin letters cost more in languages that the vocabularies know less well; the
+language is told by its most common words.
+"""
 
 from __future__ import annotations
 
-import math
 import re
+from collections import Counter
+from functools import partial
+from typing import Callable, Dict, List
 
-__all__ = ["estimate"]
+from contextstore.context import estimator_weights as weights
 
-_PIECES = re.compile(
-    r"(?P<word>[A-Za-z]+)|(?P<number>[0-9]+)|(?P<space>[ \t]+|[\r\n]+)"
-    r"|(?P<letters>[^\W\d_\u2e80-\U0003ffff]+)|(?P<wide>[\u2e80-\ud7ff\uf900-\ufaff]+)"
-    r"|(?P<sign>[!-/:-@\[-`{-~]+)|(?P<other>.)",
-    re.DOTALL,
-)
+__all__ = ["estimate", "estimator_for"]
+
+_LOWER = "a-z\u00df-\u00f6\u00f8-\u024f\u0250-\u02ff\u0300-\u036f\u1e00-\u1eff"
+_UPPER = "A-Z\u00c0-\u00d6\u00d8-\u00de"
+_WORD = f"[{_UPPER}]?[{_LOWER}]+|[{_UPPER}]+(?![{_LOWER}])"
+_SIGNS = r"[!-/:-@\[-`{-~]"
+_CODED_CHARACTER = "[A-Za-z0-9+/_-]"
+_ALTERNATIVES = [
+    # Long runs with digits, capitals and small letters in them, as base64 has.
+    (
+        "coded",
+        "".join(
+            f"(?=[A-Za-z0-9+/_-]{{0,40}}{kind})" for kind in ("[0-9]", "[A-Z]", "[a-z]")
+        )
+        + f"{_CODED_CHARACTER}{{24,}}",
+    ),
+    ("contraction", r"(?<=[A-Za-z])['\u2019](?:[sSdDmMtT]|ll|LL|ve|VE|re|RE)\b"),
+    ("word", rf"(?<![\w.])(?:{_WORD})"),
+    ("part", _WORD),
+    ("number", "[0-9]{1,3}"),
+    ("sign", f"{_SIGNS}+"),
+    ("line", "[ \t]*[\r\n]+"),
+    ("blank", rf"[ \t]+(?=[ \t])|(?<!{_SIGNS})(?<!\w)[ \t]"),
+    *((name, f"[{script[0]}]+") for name, script in weights.SCRIPTS.items()),
+    ("other", "[^\x00-\x7f]"),
+]
+_PIECE = re.compile("|".join(f"(?P<{name}>{regex})" for name, regex in _ALTERNATIVES))
+
+_BLANK = ("line", "blank")
+_OUTSIDE_ASCII = re.compile("[^\x00-\x7f]")
+_RUSSIAN_ONLY = "\u044b\u044d"
+# Words that tell a language: at least so many, and such a share of all words.
+_LEAST_HITS = 2
+_LEAST_SHARE = 0.08
+_ENGLISH_SHARE = 0.01
+
+_TELLING: Dict[str, List[str]] = {}
+for _language, (_, _words) in weights.LANGUAGES.items():
+    for _telling_word in _words.split():
+        _TELLING.setdefault(_telling_word, []).append(_language)
+
+_COLUMNS = {"o200k_base": 0, "cl100k_base": 1, "p50k_base": 1, "r50k_base": 1}
 
 
-def estimate(text: str) -> int:
-    """Return about how many tokens of a present vocabulary a text has."""
-    total = 0.0
-    for match in _PIECES.finditer(text):
+def estimator_for(encoding: str) -> Callable[[str], int]:
+    """Return the function that estimates the tokens of texts in an encoding.
+
+    The encodings before cl100k_base are taken for it; they have more tokens.
+    """
+    return partial(estimate, column=_COLUMNS[encoding])
+
+
+def estimate(text: str, *, column: int = 0) -> int:
+    """Return about how many tokens a text has.
+
+    Args:
+        text: any text.
+        column: which figure of the pairs to use: 0 for o200k_base, 1 for cl100k_base.
+    """
+    words: List[str] = []
+    pieces: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for match in _PIECE.finditer(text):
+        kind = match.lastgroup or ""
         size = match.end() - match.start()
-        kind = match.lastgroup
         if kind == "word":
-            total += 1.0 + max(0, size - 6) * 0.2
-        elif kind == "number":
-            total += math.ceil(size / 3)
-        elif kind == "space":
-            total += 0.02 if size == 1 else 1.0
+            words.append(match.group())
         elif kind == "sign":
-            total += 0.4 + 0.3 * size
-        elif kind == "wide":
-            total += 0.8 * size
-        elif kind == "letters":
-            total += 0.3 + 0.25 * size
+            pieces[f"sign{min(size, 4)}"] += 1
+            sizes[kind] += max(0, size - 4)
         else:
-            total += 1.5
-    return round(total)
+            pieces[kind] += 1
+            sizes[kind] += max(0, size - 16) if kind in _BLANK else size
+    tokens = _of_words(words, column) + _of_pieces(pieces, sizes, column)
+    return round(tokens + _of_scripts(text, pieces, sizes, column))
+
+
+def _of_words(words: List[str], column: int) -> float:
+    if not words:
+        return 0.0
+    prices = weights.WORD_LENGTHS
+    tokens = 0.0
+    for word in words:
+        beyond = len(word) - len(prices)
+        tokens += prices[min(len(word), len(prices)) - 1][column]
+        if beyond > 0:
+            tokens += beyond * weights.LONGER_WORD[column]
+    return tokens * _language_factor(words, column)
+
+
+def _language_factor(words: List[str], column: int) -> float:
+    """Return how much more these words cost than English ones."""
+    hits: Counter[str] = Counter()
+    for word, times in Counter(map(str.lower, words)).items():
+        for language in _TELLING.get(word, ()):
+            hits[language] += times
+    if hits:
+        best = max(hits, key=lambda name: (hits[name], name == "en", name))
+        if hits[best] >= max(_LEAST_HITS, _LEAST_SHARE * len(words)):
+            return weights.LANGUAGES[best][0][column]
+    letters = "".join(words)
+    share = len(_OUTSIDE_ASCII.findall(letters)) / len(letters)
+    if share < _ENGLISH_SHARE:
+        return 1.0
+    base, more = weights.UNTOLD
+    return base[column] + more[column] * min(share, weights.UNTOLD_SHARE)
+
+
+def _of_pieces(pieces: Counter[str], sizes: Counter[str], column: int) -> float:
+    tokens = sum(
+        times * weights.PIECES[kind][column]
+        for kind, times in pieces.items()
+        if kind in weights.PIECES
+    )
+    tokens += sizes["sign"] * weights.LONGER_SIGN[column]
+    tokens += sum(sizes[kind] for kind in _BLANK) * weights.LONGER_BLANK[column]
+    return tokens + sizes["coded"] * weights.CODED[column]
+
+
+def _of_scripts(
+    text: str, pieces: Counter[str], sizes: Counter[str], column: int
+) -> float:
+    tokens = 0.0
+    for script, (_, character, run) in weights.SCRIPTS.items():
+        if not pieces[script]:
+            continue
+        if script == "cyrillic" and _is_russian(text, sizes[script]):
+            character, run = weights.RUSSIAN
+        elif script in weights.MORE_FOR_FOREIGN:
+            tokens += _foreign(text, script) * weights.MORE_FOR_FOREIGN[script][column]
+        tokens += sizes[script] * character[column] + pieces[script] * run[column]
+    return tokens
+
+
+def _foreign(text: str, script: str) -> int:
+    letters = weights.FOREIGN_CYRILLIC
+    if script == "arabic":
+        letters = weights.FOREIGN_ARABIC
+    return _times(text.lower(), letters)
+
+
+def _is_russian(text: str, letters: int) -> bool:
+    lower = text.lower()
+    if _times(lower, weights.FOREIGN_CYRILLIC) >= 0.01 * letters:
+        return False
+    return _times(lower, _RUSSIAN_ONLY) > 0.006 * letters
+
+
+def _times(text: str, letters: str) -> int:
+    return sum(map(text.count, letters))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Protocol, Union, runtime_checkable
 
 from contextstore.context.counting import RememberedCounts
-from contextstore.context.estimator import estimate
+from contextstore.context.estimator import estimator_for
 from contextstore.context.models import ModelProfile, profile_of
 from contextstore.context.vocabularies import load_counter
 from contextstore.errors import ConfigurationError, InvalidInputError
@@ -91,7 +91,7 @@ class _ForeignTokenizer:
         return counted
 
 
-_estimates = RememberedCounts(estimate)
+_estimates: Dict[str, RememberedCounts] = {}
 _exact: Dict[str, RememberedCounts] = {}
 
 
@@ -121,14 +121,15 @@ def _named(name: str) -> Tokenizer:
     if not name.strip():
         raise InvalidInputError("name is empty; pass a model name", path="name")
     profile = profile_of(name)
-    if name == "fallback":
-        return ModelTokenizer(name, profile, _estimates, approximate=True)
-    count = load_counter(profile.encoding)
+    encoding = profile.encoding
+    count = None if name == "fallback" else load_counter(encoding)
+    # Counts are kept by encoding, so that every builder finds them warm.
     if count is None:
-        return ModelTokenizer(name, profile, _estimates, approximate=True)
-    # Counts are kept with the vocabulary, so that every builder finds them warm.
-    remembered = _exact.setdefault(profile.encoding, RememberedCounts(count))
-    return ModelTokenizer(name, profile, remembered, approximate=not profile.known)
+        estimates = RememberedCounts(estimator_for(encoding))
+        estimates = _estimates.setdefault(encoding, estimates)
+        return ModelTokenizer(name, profile, estimates, approximate=True)
+    counts = _exact.setdefault(encoding, RememberedCounts(count))
+    return ModelTokenizer(name, profile, counts, approximate=not profile.known)
 
 
 def as_tokenizer(counter: Any) -> Tokenizer:
