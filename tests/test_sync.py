@@ -31,7 +31,16 @@ PAIRS: List[Tuple[type, type]] = [
     (SessionStore, SyncSessionStore),
 ]
 # Public, and no method of the other face.
-NOT_CALLS = {"sync", "memory", "retrieval", "config", "store", "backend", "of"}
+NOT_CALLS = {
+    "sync",
+    "memory",
+    "retrieval",
+    "config",
+    "store",
+    "backend",
+    "of",
+    "for_model",
+}
 
 
 def methods(cls: type) -> Dict[str, Callable[..., Any]]:

@@ -35,8 +35,18 @@ from contextstore.backends.results import (
     WriteResult,
 )
 from contextstore.backends.writes import with_options
+from contextstore.context.builder import BuildResult, ContextBuilder
+from contextstore.context.strategies.relevant import DEFAULT_RECENT_SHARE
 from contextstore.retrieval.base import RetrievalBackend, RetrievedItem, VectorItem
-from contextstore.store import SessionStore, SessionStoreConfig
+from contextstore.retrieval.embedding import EmbedFn
+from contextstore.retrieval.snippets import DEFAULT_SNIPPET_CHARS
+from contextstore.store import (
+    EmbeddingReport,
+    EmbeddingStatus,
+    SessionStore,
+    SessionStoreConfig,
+)
+from contextstore.store.embedding import Progress
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="_Face")
@@ -296,6 +306,18 @@ class SyncRetrieval(_Face):
         """Remove the vectors of a session; see RetrievalBackend.delete_session."""
         self._drive(self.backend.delete_session(session_id))
 
+    def for_model(self, name: str) -> SyncRetrieval:
+        """Return the face of one model's vectors; see RetrievalBackend.for_model."""
+        return SyncRetrieval(self.backend.for_model(name))
+
+    def delete_model(self, name: str) -> None:
+        """Remove all vectors of a model; see RetrievalBackend.delete_model."""
+        self._drive(self.backend.delete_model(name))
+
+    def message_ids(self, session_id: str) -> List[str]:
+        """Return the ids with a vector; see RetrievalBackend.message_ids."""
+        return self._drive(self.backend.message_ids(session_id))
+
     def close(self) -> None:
         """Free what the backend holds."""
         self._drive(self.backend.close())
@@ -393,11 +415,139 @@ class SyncSessionStore(_Face):
             session_id, message_id, text, metadata
         )
 
+    def update_interaction(
+        self,
+        session_id: str,
+        interaction_id: str,
+        message: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Put another message in place; see SessionStore.update_interaction."""
+        return drive(
+            self.store.update_interaction(
+                session_id, interaction_id, message, expected_version=expected_version
+            )
+        )
+
+    def fork_session(
+        self, session_id: str, new_session_id: str, *, at: Optional[str] = None
+    ) -> WriteResult:
+        """Copy a session; see SessionStore.fork_session."""
+        return drive(self.store.fork_session(session_id, new_session_id, at=at))
+
+    def prune(
+        self,
+        session_id: Optional[str] = None,
+        *,
+        older_than: Optional[PruneAge] = None,
+        keep_last: Optional[int] = None,
+        dry_run: bool = False,
+    ) -> PruneResult:
+        """Remove old messages with their vectors; see SessionStore.prune."""
+        return drive(
+            self.store.prune(
+                session_id, older_than=older_than, keep_last=keep_last, dry_run=dry_run
+            )
+        )
+
+    def erase(
+        self,
+        *,
+        session_id: Optional[str] = None,
+        where: Optional[Mapping[str, Any]] = None,
+    ) -> EraseReceipt:
+        """Delete sessions without a trace; see SessionStore.erase."""
+        return drive(self.store.erase(session_id=session_id, where=where))
+
     def retrieve_relevant(
-        self, session_id: str, query: str, k: int = 5
+        self, session_id: str, query: str, k: int = 5, *, mode: str = "hybrid"
     ) -> List[RetrievedItem]:
-        """Return the nearest messages; see SessionStore.retrieve_relevant."""
-        return drive(self.store.retrieve_relevant(session_id, query, k))
+        """Return what a query is about; see SessionStore.retrieve_relevant."""
+        return drive(self.store.retrieve_relevant(session_id, query, k, mode=mode))
+
+    def search(
+        self,
+        query: str,
+        *,
+        where: Optional[Mapping[str, Any]] = None,
+        prefix: Optional[str] = None,
+        k: int = 5,
+    ) -> List[RetrievedItem]:
+        """Return what a query is about, across sessions; see SessionStore.search."""
+        return drive(self.store.search(query, where=where, prefix=prefix, k=k))
+
+    def build_context(
+        self,
+        session_id: str,
+        max_tokens: int,
+        query: Optional[str] = None,
+        recent_share: float = DEFAULT_RECENT_SHARE,
+        *,
+        snippet_chars: Optional[int] = DEFAULT_SNIPPET_CHARS,
+        builder: Optional[ContextBuilder] = None,
+        strategy_opts: Optional[Mapping[str, Any]] = None,
+        tools: Optional[Sequence[Dict[str, Any]]] = None,
+        tool_choice: Any = None,
+    ) -> BuildResult:
+        """Return a prompt from a session; see SessionStore.build_context."""
+        return drive(
+            self.store.build_context(
+                session_id,
+                max_tokens,
+                query,
+                recent_share,
+                snippet_chars=snippet_chars,
+                builder=builder,
+                strategy_opts=strategy_opts,
+                tools=tools,
+                tool_choice=tool_choice,
+            )
+        )
+
+    def load_window(
+        self,
+        session_id: str,
+        max_tokens: int,
+        *,
+        builder: Optional[ContextBuilder] = None,
+    ) -> List[Dict[str, Any]]:
+        """Return what a budget can hold; see SessionStore.load_window."""
+        return drive(self.store.load_window(session_id, max_tokens, builder=builder))
+
+    def embed_missing(
+        self,
+        session_id: Optional[str] = None,
+        *,
+        retries: int = 2,
+        per_minute: Optional[int] = None,
+        progress: Optional[Progress] = None,
+    ) -> EmbeddingReport:
+        """Embed what lacks a vector; see SessionStore.embed_missing."""
+        return drive(
+            self.store.embed_missing(
+                session_id, retries=retries, per_minute=per_minute, progress=progress
+            )
+        )
+
+    def embedding_status(self, session_id: Optional[str] = None) -> EmbeddingStatus:
+        """Count what has a vector; see SessionStore.embedding_status."""
+        return drive(self.store.embedding_status(session_id))
+
+    def reembed(
+        self,
+        embed_fn: EmbedFn,
+        *,
+        retries: int = 2,
+        per_minute: Optional[int] = None,
+        progress: Optional[Progress] = None,
+    ) -> EmbeddingReport:
+        """Move to another model; see SessionStore.reembed."""
+        return drive(
+            self.store.reembed(
+                embed_fn, retries=retries, per_minute=per_minute, progress=progress
+            )
+        )
 
     def wait_for_embeddings(self) -> None:
         """Wait for all embeddings; see SessionStore.wait_for_embeddings."""

@@ -152,6 +152,34 @@ class RetrievalBackend(ABC):
         """
         self._unsupported("delete_session")
 
+    def for_model(self, name: str) -> RetrievalBackend:
+        """Return this store, seen through the vectors of one model.
+
+        What is added there is of that model, and only that is searched and deleted.
+        Here the store itself is returned: a backend that does not override this cannot
+        tell models apart, and holds the vectors of one.
+
+        Args:
+            name: the model that makes the vectors.
+        """
+        return self
+
+    async def delete_model(self, name: str) -> None:
+        """Remove all vectors of one model, in every session.
+
+        Raises:
+            UnsupportedOperationError: this backend cannot tell models apart.
+        """
+        self._unsupported("delete_model")
+
+    async def message_ids(self, session_id: str) -> List[str]:
+        """Return the ids under which a session has a vector, oldest first.
+
+        Raises:
+            UnsupportedOperationError: this backend can only be asked for one id.
+        """
+        self._unsupported("message_ids")
+
     async def close(self) -> None:
         """Free what the store holds open."""
 
