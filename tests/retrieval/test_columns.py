@@ -92,7 +92,10 @@ class TestMeaning:
         deviation = math.sqrt(3.5)
         expected = [-2 / deviation, -1 / deviation, 0.0, 3 / deviation]
         assert here.list_of(column) == pytest.approx(expected)
-        assert here.list_of(here.standardised(here.of([3.0, 3.0]))) == [0.0, 0.0]
+        assert here.list_of(here.standardised(here.of([0.1] * 6))) == [0.0] * 6
+        # So close that the squares of what is left vanish.
+        column = here.standardised(here.of([0.0, 5e-324]))
+        assert here.list_of(column) == [0.0, 0.0]
         assert here.list_of(here.standardised(here.of([]))) == []
 
     def test_best_around(self, make: Callable[[], Columns]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextstore.retrieval.matrix import NumpyMatrix, PlainMatrix, ScoredRow
-from contextstore.retrieval.vectors import GRID, floats_of, unit_vectors
+from contextstore.retrieval.vectors import GRID, floats_of, grid_query, unit_vectors
 
 numpy: Any = pytest.importorskip("numpy")
 
@@ -45,7 +45,7 @@ def test_the_narrowed_search_finds_what_a_full_one_does(
     vectors: List[List[float]], k: int, data: st.DataObject
 ) -> None:
     narrowed, full = both(vectors)
-    query = unit_vectors([floats_of(data.draw(st.sampled_from(vectors)))])
+    query = grid_query(floats_of(data.draw(st.sampled_from(vectors)))).numbers
     assert best(narrowed, query, k) == best(full, query, k)
     rows = data.draw(st.lists(st.sampled_from(range(len(vectors))), unique=True))
     if rows:
@@ -64,7 +64,8 @@ def test_near_ties_are_told_apart(dimension: int) -> None:
         moved[row % dimension] += random.choice([-2, -1, 1, 2]) / GRID
         narrowed.append(moved)
         full.append(moved)
-    assert best(narrowed, unit, 10) == best(full, unit, 10)
+    query = grid_query(floats_of(base)).numbers
+    assert best(narrowed, query, 10) == best(full, query, 10)
 
 
 @pytest.mark.parametrize("dimension", [2, 384, 1_536])
@@ -72,10 +73,11 @@ def test_the_bound_holds(dimension: int) -> None:
     random = Random(dimension)
     vectors = [[random.gauss(0, 1) for _ in range(dimension)] for _ in range(200)]
     matrix, _ = both(vectors)
-    query = unit_vectors([floats_of(vectors[0])])
-    exact = matrix.scores(query)
-    rough = matrix._data[:200] @ numpy.array(query, numpy.float32)
-    assert 0 < numpy.abs(rough - exact).max() <= matrix._error < 0.001
+    query = grid_query(floats_of(vectors[0]))
+    exact = matrix.scores(query.numbers)
+    rough = matrix._data[:200] @ numpy.array(query.numbers, numpy.float32)
+    error = numpy.abs(rough - exact).max() * query.scale
+    assert 0 < error <= matrix._error < 0.001
 
 
 def test_no_bound_means_that_every_row_is_scored() -> None:
@@ -86,7 +88,7 @@ def test_many_queries_give_what_each_gives() -> None:
     random = Random(1)
     vectors = [[random.gauss(0, 1) for _ in range(8)] for _ in range(60)]
     matrix, _ = both(vectors)
-    queries = [unit_vectors([floats_of(vector)]) for vector in vectors[:40]]
+    queries = [grid_query(floats_of(vector)).numbers for vector in vectors[:40]]
     found = matrix.best(queries, 3)
     for query, scored in zip(queries, found):
         ranked = sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:3]

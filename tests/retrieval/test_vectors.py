@@ -22,6 +22,7 @@ from contextstore.retrieval.vectors import (
     GRID,
     floats_of,
     from_bytes,
+    grid_query,
     to_bytes,
     tree_sum,
     unit_vectors,
@@ -95,11 +96,37 @@ def test_scores_equal_those_of_rational_numbers(
     units = units_of(rows)
     matrix = make_matrix(dimension)
     matrix.append(units)
-    query = units[:dimension]
-    for place, score in matrix.best([query], len(rows))[0]:
+    query = grid_query(floats_of(rows[0]))
+    for place, score in matrix.best([query.numbers], len(rows))[0]:
         unit = units[place * dimension : (place + 1) * dimension]
-        exact = sum(map(mul, map(Fraction, unit), map(Fraction, query)))
+        exact = sum(map(mul, map(Fraction, unit), map(Fraction, query.numbers)))
         assert Fraction(score) == exact
+        cosine = sum(map(mul, exact_unit(rows[place]), exact_unit(rows[0])))
+        assert abs(Fraction(score * query.scale) - cosine) < 1e-7
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 383, 384, 1_536, 4_097, 70_000])
+def test_the_squares_of_a_query_fit_float64(arithmetic: str, dimension: int) -> None:
+    # The hardest case: all components as large as they come.
+    query = grid_query(floats_of([0.999999999] * dimension))
+    square = sum(int(number) ** 2 for number in query.numbers)
+    assert square <= 2**53
+    assert query.scale == 1.0 / math.sqrt(square)
+
+
+@settings(max_examples=100)
+@given(vectors)
+@example([5e-324, 0.0])
+@example([1.7e308, -1.7e308, 1.0])
+@example([0.0])
+def test_queries_have_the_same_bits_everywhere(vector: List[float]) -> None:
+    pytest.importorskip("numpy")
+    with_numpy = grid_query(floats_of(vector))
+    with mock.patch.object(_optional, "find", return_value=None):
+        plain = grid_query(floats_of(vector))
+    assert with_numpy.numbers.tobytes() == plain.numbers.tobytes()
+    assert with_numpy.scale == plain.scale
+    assert (plain.scale > 0) == any(vector)
 
 
 def test_a_sum_is_a_fixed_tree() -> None:

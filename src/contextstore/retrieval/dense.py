@@ -7,7 +7,7 @@ the score is ``cos(q - m, v - m)``. For unit vectors that is
     (v.q - v.m - q.m + m.m) / (|q - m| * sqrt(1 - 2 v.m + m.m))
 
 so the stored vectors stay as they are. ``m`` is put on the grid of the vectors; every
-scalar product here is then exact, see ``vectors``.
+scalar product here is then exact, see ``vectors``, and what follows is elementwise.
 """
 
 from __future__ import annotations
@@ -19,12 +19,18 @@ from operator import mul
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from contextstore.retrieval.columns import Column, Columns
-from contextstore.retrieval.vectors import GRID, floats_of, unit_vectors
+from contextstore.retrieval.vectors import (
+    GRID,
+    GridQuery,
+    floats_of,
+    grid_query,
+    unit_vectors,
+)
 
 if TYPE_CHECKING:
     from contextstore.retrieval.vectors import FloatArray
 
-__all__ = ["DenseScan", "VectorSum", "centred", "common_part", "dot"]
+__all__ = ["DenseScan", "VectorSum", "centred", "common_part", "dot", "shifted_query"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,17 @@ def common_part(total: Sequence[float], count: int, share: float) -> FloatArray:
     return array("f", [round(part * factor * GRID) / GRID for part in total])
 
 
+def shifted_query(query: GridQuery, mean: FloatArray) -> FloatArray:
+    """Return the query, as a unit vector, with a share of the mean taken out.
+
+    Ranking by its scalar product is nearly ranking by the centred cosine: only what
+    depends on the vector alone is missing.
+    """
+    return array(
+        "d", [one * query.scale - part for one, part in zip(query.numbers, mean)]
+    )
+
+
 def dot(left: Sequence[float], right: Sequence[float]) -> float:
     """Return the scalar product of two vectors on the grid, exact."""
     return sum(map(mul, left, right), 0.0)
@@ -65,21 +82,22 @@ def centred(
     columns: Columns,
     cosines: Column,
     common: Column,
-    query: FloatArray,
+    query: GridQuery,
     mean: FloatArray,
 ) -> Column:
     """Return the centred cosines.
 
     Args:
-        cosines: the products of the vectors with the query.
+        cosines: the cosines of the vectors and the query.
         common: the products of the vectors with ``mean``.
         mean: the share of the mean that is taken out.
     """
-    if not any(query):
+    if not query.scale:
         # The zero vector has no direction, and says nothing of any message.
         return columns.scaled(cosines, 0.0)
-    mean_square, query_mean = dot(mean, mean), dot(query, mean)
-    query_length = math.sqrt(dot(query, query) - 2.0 * query_mean + mean_square)
+    mean_square = dot(mean, mean)
+    query_mean = dot(query.numbers, mean) * query.scale
+    query_length = math.sqrt(max(0.0, 1.0 - 2.0 * query_mean + mean_square))
     above = columns.plus(
         columns.scaled(cosines, 1.0, mean_square - query_mean),
         columns.scaled(common, -1.0),
@@ -111,13 +129,8 @@ class VectorSum:
         self._count += 1
 
     def shifted(self, query: Sequence[float], share: float) -> Optional[List[float]]:
-        """Return a query with a share of the mean taken out; None without a mean.
-
-        Ranking by its scalar product is nearly ranking by the centred cosine: only
-        what depends on the vector alone is missing.
-        """
+        """Return a query with a share of the mean taken out; None without a mean."""
         if not self._count or len(query) != len(self._total):
             return None
-        unit = unit_vectors([floats_of(query)])
         mean = common_part(self._total, self._count, share)
-        return [component - part for component, part in zip(unit, mean)]
+        return shifted_query(grid_query(floats_of(query)), mean).tolist()

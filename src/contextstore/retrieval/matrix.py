@@ -44,6 +44,11 @@ class VectorMatrix(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def nbytes(self) -> int:
+        """Give the bytes of memory that the rows take, spare room included."""
+        ...
+
     def append(self, vectors: FloatArray) -> None:
         """Add rows at the end."""
         ...
@@ -98,6 +103,11 @@ class PlainMatrix:
 
     def __len__(self) -> int:
         return len(self._flat) // self.dimension
+
+    @property
+    def nbytes(self) -> int:
+        """Give the bytes of memory that the rows take."""
+        return len(self._flat) * self._flat.itemsize
 
     def append(self, vectors: FloatArray) -> None:
         """Add rows at the end."""
@@ -159,6 +169,11 @@ class NumpyMatrix:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def nbytes(self) -> int:
+        """Give the bytes of memory that the rows take, spare room included."""
+        return int(self._data.nbytes)
 
     def append(self, vectors: FloatArray) -> None:
         """Add rows at the end."""
@@ -235,28 +250,28 @@ class NumpyMatrix:
             return
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             block = numpy.array(queries[start : start + _QUERIES_AT_ONCE], self._type)
-            for rough in block @ data.T:
-                yield self._reaching(rough, k)
+            lengths = numpy.sqrt((block * block).sum(axis=1, dtype=numpy.float64))
+            for rough, length in zip(block @ data.T, lengths.tolist()):
+                yield self._reaching(rough, k, self._error * length)
 
-    def _reaching(self, rough: Any, k: int) -> Any:
+    def _reaching(self, rough: Any, k: int, error: float) -> Any:
         """Return the rows that may be among the k best by their float32 scores.
 
-        A float32 product errs by at most ``self._error``. The k-th best exact score is
-        then no less than the k-th best float32 one less the error, and a row that
-        reaches it shows at least that less the error once more.
+        The k-th best exact score is no less than the k-th best float32 one less the
+        error, and a row that reaches it shows at least that less the error once more.
         """
-        numpy = self._numpy
-        kth = float(numpy.partition(rough, len(rough) - k)[len(rough) - k])
-        # Rounded down, for numpy may compare in float32.
-        floor = numpy.nextafter(
-            numpy.float32(kth - 2.0 * self._error), numpy.float32(-numpy.inf)
-        )
-        return numpy.flatnonzero(rough >= floor)
+        kth = float(self._numpy.partition(rough, len(rough) - k)[len(rough) - k])
+        # numpy may round the bound to float32 before it compares.
+        floor = kth - 2.0 * error - abs(kth) * 2.0**-23
+        return self._numpy.flatnonzero(rough >= floor)
 
     def _scores(self, data: Any, query: FloatArray) -> Any:
         """Return the exact scores of all rows, widening them block by block."""
         numpy = self._numpy
         wide_query = numpy.array(query, dtype=numpy.float64)
+        if data.size <= _BLOCK_NUMBERS:
+            # BLAS may give -0.0, which compares equal but prints otherwise.
+            return data.astype(numpy.float64) @ wide_query + 0.0
         scores = numpy.empty(len(data), dtype=numpy.float64)
         step = max(1, _BLOCK_NUMBERS // self.dimension)
         block = numpy.empty((min(step, len(data)), self.dimension))
@@ -265,20 +280,20 @@ class NumpyMatrix:
             wide = block[: len(part)]
             wide[...] = part
             scores[start : start + step] = wide @ wide_query
-        # BLAS may give -0.0, which compares equal but prints otherwise.
         return scores + 0.0
 
 
 def _float32_error(dimension: int) -> float:
-    """Bound the error of a float32 scalar product of two unit vectors on the grid.
+    """Bound the error of float32 scalar products with a row, per length of the query.
 
     For any order of summation, fused or not, it is at most gamma * |x| * |y| with
     gamma = n * u / (1 - n * u) and u = 2**-24 (Higham, Accuracy and Stability of
     Numerical Algorithms, section 3.1). Nothing underflows: products are multiples of
-    2**-48. Rounding to the grid makes a unit vector longer by less than
-    sqrt(n) * 2**-25.
+    2**-24. Rounding to the grid makes a unit vector longer by less than
+    sqrt(n) * 2**-25. A last factor covers the rounding of the bound itself.
     """
     units = dimension * 2.0**-24
     if units >= 0.5:
         return math.inf
-    return units / (1.0 - units) * (1.0 + math.sqrt(dimension) * 2.0**-25) ** 2
+    longest = 1.0 + math.sqrt(dimension) * 2.0**-25
+    return units / (1.0 - units) * longest * (1.0 + 2.0**-20)

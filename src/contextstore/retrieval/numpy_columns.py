@@ -85,10 +85,14 @@ class NumpyColumns:
         return column + share * (padded[:-2] + padded[2:])
 
     def standardised(self, column: Column) -> Column:
-        count = len(column) or 1
-        rest = column - tree_sum_on_numpy(self._numpy, column) / count
-        deviation = math.sqrt(tree_sum_on_numpy(self._numpy, rest * rest) / count)
-        return rest / deviation if deviation > 0.0 else self._numpy.zeros(len(rest))
+        numpy = self._numpy
+        # The mean of equal numbers need not equal them, once it is rounded.
+        if not len(column) or column.min() == column.max():
+            return numpy.zeros(len(column))
+        rest = column - tree_sum_on_numpy(numpy, column) / len(column)
+        variance = tree_sum_on_numpy(numpy, rest * rest) / len(column)
+        deviation = math.sqrt(variance)
+        return rest / deviation if deviation > 0.0 else numpy.zeros(len(column))
 
     def best_around(self, column: Column, reach: int, best: int) -> Column:
         numpy = self._numpy

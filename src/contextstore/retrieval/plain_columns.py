@@ -77,10 +77,13 @@ class PlainColumns:
         ]
 
     def standardised(self, column: Column) -> Column:
-        count = len(column) or 1
-        mean = tree_sum(column) / count
+        # The mean of equal numbers need not equal them, once it is rounded.
+        if not column or min(column) == max(column):
+            return [0.0] * len(column)
+        mean = tree_sum(column) / len(column)
         rest = [value - mean for value in column]
-        deviation = math.sqrt(tree_sum([value * value for value in rest]) / count)
+        variance = tree_sum([value * value for value in rest]) / len(column)
+        deviation = math.sqrt(variance)
         return [value / deviation if deviation > 0.0 else 0.0 for value in rest]
 
     def best_around(self, column: Column, reach: int, best: int) -> Column:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from contextstore.messages import canonical
 from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.columns import Column
-from contextstore.retrieval.dense import DenseScan, centred, common_part
+from contextstore.retrieval.dense import (
+    DenseScan,
+    centred,
+    common_part,
+    shifted_query,
+)
 from contextstore.retrieval.matrix import ScoredRow, make_matrix
-from contextstore.retrieval.vectors import unit_vectors
+from contextstore.retrieval.vectors import GridQuery, grid_query
 
 if TYPE_CHECKING:
     from contextstore.retrieval.vectors import FloatArray
@@ -20,17 +25,11 @@ __all__ = ["Hit", "SessionVectors"]
 Metadata = Dict[str, Any]
 
 
-class Hit(NamedTuple):
-    """Be one vector that was found.
+Hit = Tuple[str, float, Metadata]
+"""A message id, the cosine of its vector, which the grid may take past 1 by less than
+``sqrt(dimension) * 2**-21``, and its metadata."""
 
-    Attributes:
-        score: the scalar product of the vectors on the grid, which may pass 1 by less
-            than ``sqrt(dimension) * 2**-24``.
-    """
-
-    message_id: str
-    score: float
-    metadata: Metadata
+_score = itemgetter(1)
 
 
 class SessionVectors:
@@ -59,20 +58,42 @@ class SessionVectors:
     def __contains__(self, message_id: str) -> bool:
         return message_id in self._row_of
 
+    @property
+    def dimension(self) -> int:
+        """Give the number of components of each vector."""
+        return self._matrix.dimension
+
+    @property
+    def nbytes(self) -> int:
+        """Give the bytes of memory that the vectors take."""
+        return self._matrix.nbytes
+
+    def message_ids(self) -> List[str]:
+        """Return the ids of all vectors, oldest first."""
+        return [message_id for _, message_id in sorted(zip(self._places, self._ids))]
+
+    def extend(
+        self, ids: Sequence[str], vectors: FloatArray, metadata: Sequence[Metadata]
+    ) -> None:
+        """Add vectors, one after another in one array, under ids that are new."""
+        self._changed()
+        self._matrix.append(vectors)
+        first = len(self._ids)
+        self._row_of.update(zip(ids, range(first, first + len(ids))))
+        self._ids.extend(ids)
+        self._metadata.extend(metadata)
+        self._places.extend(range(self._next_place, self._next_place + len(ids)))
+        self._next_place += len(ids)
+
     def put(self, message_id: str, vector: FloatArray, metadata: Metadata) -> None:
         """Add a vector, or replace the one of this id, which keeps its place."""
-        self._changed()
         row = self._row_of.get(message_id)
         if row is not None:
+            self._changed()
             self._matrix.replace(row, vector)
             self._metadata[row] = metadata
             return
-        self._matrix.append(vector)
-        self._row_of[message_id] = len(self._ids)
-        self._ids.append(message_id)
-        self._metadata.append(metadata)
-        self._places.append(self._next_place)
-        self._next_place += 1
+        self.extend([message_id], vector, [metadata])
 
     def discard(self, message_id: str) -> bool:
         """Remove the vector of an id and tell whether there was one."""
@@ -88,7 +109,7 @@ class SessionVectors:
         return True
 
     def search(
-        self, queries: Sequence[FloatArray], k: int, where: Optional[Metadata] = None
+        self, queries: Sequence[GridQuery], k: int, where: Optional[Metadata] = None
     ) -> List[List[Hit]]:
         """Return for each query the k nearest, the older first among equals.
 
@@ -97,12 +118,13 @@ class SessionVectors:
             where: metadata that a vector must have to be looked at.
         """
         rows = None if where is None else self._matching(where)
+        numbers = [query.numbers for query in queries]
         return [
             [
-                Hit(self._ids[row], score, self._metadata[row])
-                for row, score in sorted(found, key=self._rank)[:k]
+                (self._ids[row], score * query.scale, self._metadata[row])
+                for row, score in self._ranked(found)[:k]
             ]
-            for found in self._matrix.best(queries, k, rows)
+            for query, found in zip(queries, self._matrix.best(numbers, k, rows))
         ]
 
     def _matching(self, where: Metadata) -> List[int]:
@@ -119,7 +141,7 @@ class SessionVectors:
             )
         ]
 
-    def scan(self, query: FloatArray, centring: float) -> DenseScan:
+    def scan(self, query: GridQuery, centring: float) -> DenseScan:
         """Score every vector for a query, as they are and centred.
 
         Args:
@@ -130,27 +152,37 @@ class SessionVectors:
         mean = self._mean(centring)
         if self._products is None:
             self._products = self._matrix.scores(mean)
-        cosines = self._matrix.scores(query)
-        scores = centred(make_columns(), cosines, self._products, query, mean)
-        return DenseScan(self._all_ids, cosines, scores)
+        return self._scan(self._all_ids, query, mean, None, self._products)
 
     def scan_pool(
-        self, query: FloatArray, centring: float, pool: int, also: Sequence[str]
+        self, query: GridQuery, centring: float, pool: int, also: Sequence[str]
     ) -> DenseScan:
         """Score the vectors of ``also`` and the ``pool`` nearest to the shifted query.
 
         The shifted query is the query with a share of the mean taken out.
         """
         mean = self._mean(centring)
-        shifted = array("d", [q - m for q, m in zip(query, mean)])
-        (found,) = self._matrix.best([unit_vectors([shifted])], pool)
-        chosen = {row for row, _ in sorted(found, key=self._rank)[:pool]}
+        shifted = shifted_query(query, mean)
+        (found,) = self._matrix.best([grid_query(shifted).numbers], pool)
+        chosen = {row for row, _ in self._ranked(found)[:pool]}
         chosen.update(self._row_of[one] for one in also if one in self._row_of)
         rows = sorted(chosen)
-        cosines = self._matrix.scores(query, rows)
-        products = self._matrix.scores(mean, rows)
-        scores = centred(make_columns(), cosines, products, query, mean)
-        return DenseScan(tuple(self._ids[row] for row in rows), cosines, scores)
+        ids = tuple(self._ids[row] for row in rows)
+        return self._scan(ids, query, mean, rows, self._matrix.scores(mean, rows))
+
+    def _scan(
+        self,
+        ids: Tuple[str, ...],
+        query: GridQuery,
+        mean: FloatArray,
+        rows: Optional[Sequence[int]],
+        products: Column,
+    ) -> DenseScan:
+        here = make_columns()
+        products = here.of(products)
+        scores = here.of(self._matrix.scores(query.numbers, rows))
+        cosines = here.scaled(scores, query.scale)
+        return DenseScan(ids, cosines, centred(here, cosines, products, query, mean))
 
     def metadata_of(self, message_id: str) -> Optional[Metadata]:
         """Return the metadata kept beside a vector, None where there is none."""
@@ -167,9 +199,12 @@ class SessionVectors:
     def _changed(self) -> None:
         self._all_ids = self._mean_taken = self._products = None
 
-    def _rank(self, scored: ScoredRow) -> Tuple[float, int]:
-        row, score = scored
-        return (-score, self._places[row])
+    def _ranked(self, found: List[ScoredRow]) -> List[ScoredRow]:
+        """Return rows best first, the older first among equals."""
+        if self._next_place > len(self._ids):
+            # Something was removed, so rows may have moved.
+            found.sort(key=lambda scored: self._places[scored[0]])
+        return sorted(found, key=_score, reverse=True)
 
 
 def _fill_with_last(column: List[Any], row: int) -> None:
