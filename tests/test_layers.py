@@ -35,19 +35,26 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "context": ("errors", "messages", "_optional", "context.links"),
     "_background": ("errors", "_hop"),
     "store": (*FOUNDATION, "_background", "backends", "retrieval", *CONTEXT),
-    "sync": (*FOUNDATION, "_background", "backends", "retrieval", "store"),
+    "sync": (
+        *FOUNDATION,
+        "_background",
+        "backends",
+        "retrieval",
+        "store",
+        *CONTEXT,
+    ),
     "testing": (*FOUNDATION, "backends", "retrieval", "store", "sync", *CONTEXT),
 }
 # The two ends: the public names of the package, and its commands, see everything.
 TOP = ("", "__main__")
 
 # Upward on purpose, and late, inside a property: the object gives its own sync face.
-SYNC_FACE = frozenset({"backends.base", "retrieval.base", "store"})
+SYNC_FACE = frozenset({"backends.base", "retrieval.base", "store.session_store"})
 
 # Each backend is a room of its own; this is what they share.
 SHARED_BY_BACKENDS = ("base", "records", "results", "stamps", "writes")
 
-# In memory, messages are kept by SQLite without a file; an address may name any backend.
+# In memory, messages are kept by SQLite without a file; an address names any backend.
 BUILT_ON = {"memory": ("sqlite",), "url": ("memory", "sqlite")}
 
 MAY_IMPORT_ASYNCIO = (

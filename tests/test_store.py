@@ -331,11 +331,14 @@ class TestFailures:
         embedder.before = fail_third
         store = store_of(embedder, embed_batch_size=2)
         store.save_context("s", said(*"abcdef"))
-        embedder.failing = None
-        assert found(store) == ["1", "2", "3", "4"]
         with pytest.raises(EmbeddingError) as caught:
             store.wait_for_embeddings()
         assert caught.value.message_ids == ("5", "6")
+        assert store.embedding_status("s").missing == 2
+        embedder.failing, embedder.before = None, lambda: None
+        # What was left behind is embedded when the session is next searched.
+        assert found(store) == ["1", "2", "3", "4", "5", "6"]
+        assert store.embedding_status("s").missing == 0
 
     @pytest.mark.parametrize(
         "answer",
@@ -373,7 +376,7 @@ class TestFailures:
             store.add_message_embedding("s", "1", "red")
         assert caught.value.message_ids == ("1",)
         with pytest.raises(EmbeddingError):
-            store.retrieve_relevant("s", "red")
+            store.retrieve_relevant("s", "red", mode="dense")
         store.wait_for_embeddings()
 
     def test_closing_waits_and_tells(self, tmp_path: Path) -> None:
@@ -522,7 +525,7 @@ class TestConfiguration:
         store.delete_interaction("s", "2")
         store.delete_session("s")
         for call in (
-            lambda: store.retrieve_relevant("s", "red"),
+            lambda: store.retrieve_relevant("s", "red", mode="dense"),
             lambda: store.add_message_embedding("s", "1", "red"),
             lambda: store.spawn_background_embedding("s", "1", "red"),
         ):

@@ -46,7 +46,13 @@ from contextstore.retrieval.base import (
 )
 from contextstore.retrieval.embedding import EmbedFn
 from contextstore.retrieval.memory import InMemoryEmbeddingStore
-from contextstore.store import SessionStore, SessionStoreConfig
+from contextstore.retrieval.weights import RetrievalWeights
+from contextstore.store import (
+    EmbeddingReport,
+    EmbeddingStatus,
+    SessionStore,
+    SessionStoreConfig,
+)
 from contextstore.sync import SyncMemory, SyncRetrieval, SyncSessionStore
 
 __version__ = "2.0.0a1"
@@ -64,6 +70,8 @@ __all__ = [
     "CorruptDataError",
     "EmbedFn",
     "EmbeddingError",
+    "EmbeddingReport",
+    "EmbeddingStatus",
     "EraseReceipt",
     "InMemoryEmbeddingStore",
     "InMemoryMemory",
@@ -75,6 +83,7 @@ __all__ = [
     "Problem",
     "PruneResult",
     "RetrievalBackend",
+    "RetrievalWeights",
     "RetrievedItem",
     "SQLiteMemory",
     "SchemaVersionError",

@@ -24,6 +24,7 @@ import contextvars
 import functools
 import os
 import threading
+import time
 from queue import SimpleQueue
 from typing import (
     Any,
@@ -102,6 +103,23 @@ async def reach(owner: Any, awaitable: Awaitable[T]) -> T:
     if owner.runs_inline:
         return await awaitable
     return await wait(awaitable)
+
+
+async def sleep(seconds: float) -> None:
+    """Wait without stalling a loop: in it if one runs, in this thread else."""
+    if running_loop() is None:
+        time.sleep(seconds)  # noqa: ASYNC251 - there is no loop to stall
+    else:
+        await asyncio.sleep(seconds)
+
+
+async def settled(future: concurrent.futures.Future[Any]) -> None:
+    """Wait until a future of another thread or loop is done, whatever it gives."""
+    if running_loop() is None:
+        concurrent.futures.wait([future])
+    elif not future.done():
+        # A caller that is cancelled must not cancel what others wait for.
+        await asyncio.wait([asyncio.wrap_future(future)])
 
 
 async def call(function: Callable[..., T], *arguments: Any) -> T:

@@ -77,6 +77,11 @@ class HybridQuery:
         self._lexical = self._columns.spread(scores.words, share)
         self._phrases = self._columns.spread(scores.phrases, share)
 
+    def lexical_of(self, message_id: str) -> Optional[float]:
+        """Return the score of the words that a message shares, None if unknown."""
+        row = self._index.row_of(message_id)
+        return None if row is None else float(self._words[row])
+
     def best_by_words(self) -> List[str]:
         """Return the messages of the pool of words."""
         rows = self._columns.ranked(self._lexical, self._weights.pool)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Dict, Generator, List, NamedTuple, Optional, Sequence, Set
 
-from contextstore._hop import reach
+from contextstore._hop import reach, settled, sleep
 from contextstore.errors import ConfigurationError, EmbeddingError
-from contextstore.retrieval.base import RetrievalBackend, RetrievedItem
-from contextstore.retrieval.embedding import EmbedFn, embed
+from contextstore.retrieval.base import (
+    RetrievalBackend,
+    RetrievedItem,
+    ScanningBackend,
+)
+from contextstore.retrieval.embedding import EmbedFn, embed, for_queries
 from contextstore.retrieval.tombstones import Tombstones
+
+_FIRST_PAUSE = 0.5
 
 
 class Entry(NamedTuple):
@@ -19,31 +26,39 @@ class Entry(NamedTuple):
     Attributes:
         message_id: the id that the vector is found under.
         text: what is embedded.
-        metadata: what is kept beside the vector.
+        metadata: what is kept beside the vector; its ``text`` tells whether a vector
+            is that of the text as it is now.
     """
 
     message_id: str
     text: str
-    metadata: Optional[Dict[str, Any]]
+    metadata: Dict[str, Any]
 
 
 class VectorUpkeep:
     """Embed what lacks a vector, and take vectors away with their messages.
 
-    A vector that arrives for a message that was deleted or changed meanwhile is
-    dropped.
+    A message is embedded by one call at a time: another that wants the same waits. A
+    vector that arrives for a message that was deleted or changed meanwhile is dropped.
 
     Args:
         backend: where the vectors are kept.
         embed_fn: the function that makes them; None where only vectors that were
             added elsewhere are taken away.
         batch_size: how many texts one call of ``embed_fn`` gets at most.
+        whole: the store that ``backend`` may be one model's part of; what is taken
+            away is taken from all of it.
     """
 
     def __init__(
-        self, backend: RetrievalBackend, embed_fn: Optional[EmbedFn], batch_size: int
+        self,
+        backend: RetrievalBackend,
+        embed_fn: Optional[EmbedFn],
+        batch_size: int,
+        whole: RetrievalBackend,
     ) -> None:
-        self._backend = backend
+        self.backend = backend
+        self._whole = whole
         self._embed_fn = embed_fn
         self._batch_size = batch_size
         self._tombstones = Tombstones()
@@ -55,23 +70,64 @@ class VectorUpkeep:
             and cls.delete_session is not RetrievalBackend.delete_session
         )
 
-    async def add(self, session_id: str, entries: Sequence[Entry]) -> None:
-        """Embed the entries whose messages have no vector yet.
+    @property
+    def embeds(self) -> bool:
+        """Tell whether there is a function to embed with."""
+        return self._embed_fn is not None
+
+    async def missing(self, session_id: str, entries: Sequence[Entry]) -> List[Entry]:
+        """Return the entries that have no vector of their text."""
+        alive = [
+            entry
+            for entry in entries
+            if not self._tombstones.is_dead(session_id, entry.message_id)
+        ]
+        backend = self.backend
+        if isinstance(backend, ScanningBackend):
+            ids = [entry.message_id for entry in alive]
+            stored = await reach(backend, backend.metadata_of(session_id, ids))
+            has = {
+                entry.message_id
+                for entry in alive
+                if stored.get(entry.message_id, {}).get("text")
+                == entry.metadata["text"]
+            }
+        else:
+            has = {
+                entry.message_id
+                for entry in alive
+                if await reach(
+                    backend, backend.has_embedding(session_id, entry.message_id)
+                )
+            }
+        return [entry for entry in entries if entry.message_id not in has]
+
+    async def add(
+        self, session_id: str, entries: Sequence[Entry], *, retries: int = 0
+    ) -> int:
+        """Embed the entries whose messages have no vector yet; return how many.
+
+        Args:
+            retries: how often a batch that failed is tried again, after a pause that
+                doubles.
 
         Raises:
             EmbeddingError: naming the messages that stay without a vector.
         """
+        await self._others_done(session_id, entries)
         missing = list(entries)
+        done = 0
         with self._in_flight(session_id, entries) as flight:
             try:
-                missing = [
-                    entry for entry in entries if not await self._has(session_id, entry)
-                ]
+                missing = await self.missing(session_id, entries)
                 while missing:
-                    await self._add_batch(flight, missing[: self._batch_size])
+                    batch = missing[: self._batch_size]
+                    await self._add_batch(flight, batch, retries)
                     missing = missing[self._batch_size :]
+                    done += len(batch)
             except Exception as error:
                 raise _failure(error, session_id, missing) from error
+        return done
 
     async def remove(self, session_id: str, message_ids: Sequence[str]) -> None:
         """Take away the vectors of messages that went or changed."""
@@ -81,7 +137,7 @@ class VectorUpkeep:
 
     async def _take_away(self, session_id: str, message_ids: Sequence[str]) -> None:
         if self._can_delete:
-            await reach(self._backend, self._backend.delete(session_id, message_ids))
+            await reach(self._whole, self._whole.delete(session_id, message_ids))
         else:
             self._tombstones.bury(session_id, message_ids)
 
@@ -89,19 +145,32 @@ class VectorUpkeep:
         """Take away all vectors of a session."""
         self._no_longer_wanted(session_id, None)
         if self._can_delete:
-            await reach(self._backend, self._backend.delete_session(session_id))
+            await reach(self._whole, self._whole.delete_session(session_id))
         else:
             self._tombstones.bury_session(session_id)
 
+    async def embed_query(self, query: str) -> List[float]:
+        """Return the vector of a query.
+
+        Raises:
+            EmbeddingError: the function failed.
+        """
+        (vector,) = await embed(for_queries(self._function()), [query])
+        return vector
+
     async def search(self, session_id: str, query: str, k: int) -> List[RetrievedItem]:
         """Return the ``k`` living messages nearest to a query, best first."""
-        (vector,) = await embed(self._function(), [query])
+        vector = await self.embed_query(query)
         asked = k
         while True:
             found = await reach(
-                self._backend, self._backend.search(session_id, vector, asked)
+                self.backend, self.backend.search(session_id, vector, asked)
             )
-            alive = [item for item in found if not self._is_dead(session_id, item)]
+            alive = [
+                item
+                for item in found
+                if not self._tombstones.is_dead(session_id, item.message_id)
+            ]
             if len(alive) >= k or len(found) < asked:
                 return alive[:k]
             asked *= 2
@@ -111,15 +180,17 @@ class VectorUpkeep:
             raise ConfigurationError("there is no embed_fn to embed with")
         return self._embed_fn
 
-    def _is_dead(self, session_id: str, item: RetrievedItem) -> bool:
-        return self._tombstones.is_dead(session_id, item.message_id)
-
-    async def _has(self, session_id: str, entry: Entry) -> bool:
-        if self._tombstones.is_dead(session_id, entry.message_id):
-            return False
-        return await reach(
-            self._backend, self._backend.has_embedding(session_id, entry.message_id)
-        )
+    async def _others_done(self, session_id: str, entries: Sequence[Entry]) -> None:
+        """Wait for calls that are embedding some of these messages already."""
+        ids = {entry.message_id for entry in entries}
+        with self._lock:
+            flights = [
+                flight
+                for flight in self._under_way
+                if flight.session_id == session_id and not ids.isdisjoint(flight.wanted)
+            ]
+        for flight in flights:
+            await settled(flight.ended)
 
     @contextmanager
     def _in_flight(
@@ -134,25 +205,37 @@ class VectorUpkeep:
         finally:
             with self._lock:
                 self._under_way.remove(flight)
+            flight.ended.set_result(None)
 
-    async def _add_batch(self, flight: _Flight, batch: Sequence[Entry]) -> None:
+    async def _add_batch(
+        self, flight: _Flight, batch: Sequence[Entry], retries: int
+    ) -> None:
         wanted = [entry for entry in batch if entry.message_id in flight.wanted]
         texts = [entry.text for entry in wanted]
-        vectors = await embed(self._function(), texts, batch_size=self._batch_size)
+        vectors = await self._embedded(texts, retries)
         for entry, vector in zip(wanted, vectors):
             await self._store(flight, entry, vector)
 
+    async def _embedded(self, texts: Sequence[str], retries: int) -> List[List[float]]:
+        function, pause = self._function(), _FIRST_PAUSE
+        while True:
+            try:
+                return await embed(function, texts, batch_size=self._batch_size)
+            except EmbeddingError:
+                if retries == 0:
+                    raise
+            retries -= 1
+            await sleep(pause)
+            pause *= 2
+
     async def _store(self, flight: _Flight, entry: Entry, vector: List[float]) -> None:
-        session_id, message_id, backend = (
-            flight.session_id,
-            entry.message_id,
-            self._backend,
-        )
+        session_id, message_id = flight.session_id, entry.message_id
         if message_id not in flight.wanted:
             return
         self._tombstones.revive(session_id, message_id)
         await reach(
-            backend, backend.add(session_id, message_id, vector, entry.metadata or {})
+            self.backend,
+            self.backend.add(session_id, message_id, vector, entry.metadata),
         )
         if message_id not in flight.wanted:
             # The message went while its vector was being written.
@@ -169,11 +252,17 @@ class VectorUpkeep:
 
 
 class _Flight:
-    """Be what one call embeds, from its reading to the keeping of its vectors."""
+    """Be what one call embeds, from its reading to the keeping of its vectors.
+
+    Attributes:
+        wanted: the messages whose vectors are still wanted.
+        ended: done when the call is over, however it ended.
+    """
 
     def __init__(self, session_id: str, wanted: Set[str]) -> None:
         self.session_id = session_id
         self.wanted = wanted
+        self.ended: Future[None] = Future()
 
 
 def _failure(

@@ -69,7 +69,8 @@ def save(
         return WriteResult(plan.ids, session.version + len(plan.added), plan.removed)
     rows.delete_range(connection, session, kept + 1, session.last)
     rows.insert(connection, place, session, kept, plan.added)
-    version = session.version + 1
+    # More than what it adds, so that no reader takes it for an append.
+    version = session.version + 1 + len(plan.added)
     rows.set_version(connection, session, kept + len(plan.added), version)
     return WriteResult(plan.ids, version, plan.removed)
 

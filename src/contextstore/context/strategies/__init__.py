@@ -6,6 +6,7 @@ from typing import Dict, List
 
 from contextstore.context.strategies.base import Choice, Request, Strategy
 from contextstore.context.strategies.recent_only import recent_only
+from contextstore.context.strategies.relevant import relevant
 from contextstore.context.strategies.summarize_oldest import summarize_oldest
 from contextstore.context.strategies.truncate_oldest import truncate_oldest
 from contextstore.errors import InvalidInputError
@@ -14,6 +15,7 @@ __all__ = ["Choice", "Request", "Strategy", "find_strategy", "register_strategy"
 
 _strategies: Dict[str, Strategy] = {
     "recent_only": recent_only,
+    "relevant": relevant,
     "summarize_oldest": summarize_oldest,
     "truncate_oldest": truncate_oldest,
 }

@@ -7,6 +7,7 @@ from typing import List, Tuple
 from contextstore.context.groups import Group
 from contextstore.context.history import History
 from contextstore.context.strategies.base import Choice, Request, newest_that_fit
+from contextstore.context.strategies.headroom import headroom_of, room_for_cut
 
 __all__ = ["newest_turns", "truncate_oldest"]
 
@@ -15,9 +16,16 @@ def truncate_oldest(request: Request) -> Choice:
     """Drop the oldest turns until the rest fits.
 
     What is kept starts with a message of the user. Where the newest turn alone is too
-    long, its user message and its newest groups are kept.
+    long, its user message and its newest groups are kept. Options: ``headroom``, the
+    part of the room to free with each cut, so that later prompts start alike (0, the
+    default, cuts to the brim); ``previous``, the result of the build before.
     """
-    groups, _ = newest_turns(request.history, request.room)
+    headroom = headroom_of(request.options)
+    groups, is_all = newest_turns(request.history, request.room)
+    if headroom and not is_all:
+        cut, _ = newest_turns(request.history, room_for_cut(request, headroom))
+        # A cut that leaves nothing of the newest turn saves nothing either.
+        groups = cut or groups
     return Choice(groups)
 
 

@@ -1,0 +1,203 @@
+"""Keep what is searched of each session in step with its stored messages."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from contextstore._hop import reach
+from contextstore.backends.base import MemoryBackend
+from contextstore.errors import (
+    InteractionNotFoundError,
+    SessionNotFoundError,
+)
+from contextstore.messages import Message
+from contextstore.retrieval.documents import Document, SessionIndex, document_of
+
+__all__ = ["IndexedSession", "SessionIndexes"]
+
+# A document takes about two kilobytes with its postings.
+_MOST_DOCUMENTS = 100_000
+
+
+class _Seen(NamedTuple):
+    """Say what of a session the index holds.
+
+    Attributes:
+        version: the version of the session.
+        newest: the id of its newest message, None where it has none.
+    """
+
+    version: int
+    newest: Optional[str]
+
+
+class IndexedSession:
+    """Be the searchable part of one session; hold ``lock`` while using ``index``.
+
+    Attributes:
+        index: the documents of the messages that have a text, oldest first, and after
+            them those of vectors that belong to no message.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.index = SessionIndex()
+        self.seen: Optional[_Seen] = None
+        self._count = 0
+        self._strays: Dict[str, Document] = {}
+
+    @property
+    def documents(self) -> List[Document]:
+        """Give the documents of the messages."""
+        return self.index.documents[: self._count]
+
+    def replace(self, messages: Sequence[Message]) -> Tuple[str, ...]:
+        """Hold these messages, and return the ids of those that are gone."""
+        before = {document.message_id for document in self.documents}
+        documents = _documents(messages)
+        self.index.update(documents)
+        self._count = len(documents)
+        now = {document.message_id for document in documents}
+        self._add_strays()
+        return tuple(sorted(before - now))
+
+    def extend(self, messages: Sequence[Message]) -> None:
+        """Hold messages that were appended."""
+        self.index.truncate(self._count)
+        for document in _documents(messages):
+            self.index.append(document)
+            self._count += 1
+        self._add_strays()
+
+    def add_strays(self, documents: Sequence[Document]) -> None:
+        """Hold what was embedded under ids that are no messages."""
+        for document in documents:
+            self._strays[document.message_id] = document
+        self.index.truncate(self._count)
+        self._add_strays()
+
+    def drop_strays(self, message_ids: Sequence[str]) -> None:
+        """Forget what belongs to no message any more."""
+        for message_id in message_ids:
+            self._strays.pop(message_id, None)
+        self.index.truncate(self._count)
+        self._add_strays()
+
+    def unknown(self, ids: Sequence[str]) -> List[str]:
+        """Return those ids that the index does not hold."""
+        return [one for one in ids if self.index.row_of(one) is None]
+
+    def _add_strays(self) -> None:
+        for document in self._strays.values():
+            if self.index.row_of(document.message_id) is None:
+                self.index.append(document)
+
+
+def _documents(messages: Sequence[Message]) -> List[Document]:
+    documents = [document_of(message) for message in messages if "id" in message]
+    return [document for document in documents if document.text]
+
+
+class SessionIndexes:
+    """Hold the indexes of the sessions that were searched last.
+
+    Args:
+        memory: where the messages are.
+    """
+
+    def __init__(self, memory: MemoryBackend) -> None:
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[str, IndexedSession] = OrderedDict()
+        cls = type(memory)
+        self._has_versions = (
+            cls.session_info is not MemoryBackend.session_info
+            and cls.load_page is not MemoryBackend.load_page
+        )
+
+    async def current(self, session_id: str) -> Tuple[IndexedSession, Tuple[str, ...]]:
+        """Return the index of a session, up to date, and the ids that left it."""
+        session = self.known(session_id)
+        version = await self._version(session_id)
+        seen = session.seen
+        if seen is not None and version is not None:
+            if seen.version == version:
+                return session, ()
+            if await self._follow_appends(session_id, session, seen, version):
+                return session, ()
+        messages = await reach(self._memory, self._memory.load_context(session_id))
+        with session.lock:
+            gone = session.replace(messages)
+            session.seen = (
+                None if version is None else _Seen(version, _newest(messages))
+            )
+        return session, gone
+
+    def known(self, session_id: str) -> IndexedSession:
+        """Return the index of a session as it is."""
+        with self._lock:
+            session = self._sessions.setdefault(session_id, IndexedSession())
+            self._sessions.move_to_end(session_id)
+            total = sum(len(one.index) for one in self._sessions.values())
+            while total > _MOST_DOCUMENTS and len(self._sessions) > 1:
+                _, oldest = self._sessions.popitem(last=False)
+                total -= len(oldest.index)
+            return session
+
+    def note(self, session_id: str, message_id: str, text: str) -> None:
+        """Hold what was embedded under an id, in case it is that of no message."""
+        session = self.known(session_id)
+        with session.lock:
+            session.add_strays([Document(message_id, text)])
+
+    def drop(self, session_id: str, message_ids: Sequence[str]) -> None:
+        """Forget what was embedded under ids whose vectors are taken away."""
+        session = self.known(session_id)
+        with session.lock:
+            session.drop_strays(message_ids)
+
+    def forget(self, session_id: str) -> None:
+        """Let go of the index of a session that was deleted."""
+        with self._lock:
+            self._sessions.pop(session_id, None)
+
+    async def _version(self, session_id: str) -> Optional[int]:
+        if not self._has_versions:
+            return None
+        try:
+            info = await reach(self._memory, self._memory.session_info(session_id))
+        except SessionNotFoundError:
+            return 0
+        return info.version
+
+    async def _follow_appends(
+        self, session_id: str, session: IndexedSession, seen: _Seen, version: int
+    ) -> bool:
+        """Take in what was appended; False where more than that happened.
+
+        An append raises the version by what it adds and any other change by at least
+        one more, so the versions tell.
+        """
+        added = version - seen.version
+        if seen.newest is None or added < 1:
+            return False
+        try:
+            messages = await reach(
+                self._memory,
+                self._memory.load_page(session_id, after=seen.newest, limit=added),
+            )
+        except InteractionNotFoundError:
+            return False
+        if len(messages) != added:
+            return False
+        with session.lock:
+            if session.seen is seen:
+                session.extend(messages)
+                session.seen = _Seen(version, _newest(messages))
+        return True
+
+
+def _newest(messages: Sequence[Message]) -> Optional[str]:
+    return messages[-1].get("id") if messages else None

@@ -1,0 +1,639 @@
+"""Join memory, retrieval and context: the one place where the three meet."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Awaitable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Type,
+)
+
+from contextstore import messages
+from contextstore._background import BackgroundWork, Handle
+from contextstore._hop import reach
+from contextstore.backends.base import MemoryBackend, PruneAge
+from contextstore.backends.results import EraseReceipt, PruneResult, WriteResult
+from contextstore.backends.stamps import Stamps
+from contextstore.backends.writes import Writer, Written
+from contextstore.context.builder import BuildResult, ContextBuilder
+from contextstore.context.strategies.relevant import DEFAULT_RECENT_SHARE
+from contextstore.errors import ConfigurationError, EmbeddingError
+from contextstore.messages import Message
+from contextstore.retrieval.base import (
+    RetrievalBackend,
+    RetrievedItem,
+    validate_count,
+    validate_query,
+)
+from contextstore.retrieval.documents import document_of
+from contextstore.retrieval.embedding import EmbedFn
+from contextstore.retrieval.snippets import DEFAULT_SNIPPET_CHARS
+from contextstore.retrieval.upkeep import Entry, VectorUpkeep
+from contextstore.store import prompts
+from contextstore.store.config import SessionStoreConfig, model_name
+from contextstore.store.embedding import (
+    CatchUp,
+    EmbeddingReport,
+    EmbeddingStatus,
+    Progress,
+    entry_of,
+)
+from contextstore.store.indexes import SessionIndexes
+from contextstore.store.recall import Recall, validate_mode
+
+if TYPE_CHECKING:
+    from contextstore.sync import SyncSessionStore
+
+_logger = logging.getLogger("contextstore")
+
+# More messages than any prompt recalls.
+_MOST_RECALLED = 2_000
+
+
+class SessionStore:
+    """Keep sessions and find what was said in them.
+
+    What it was given it does not close: close the memory and the retrieval backend
+    where they were made.
+
+    Args:
+        memory: keeps the messages.
+        retrieval: keeps the vectors; without it nothing is embedded.
+        config: says how to embed, rank and build.
+
+    Raises:
+        ConfigurationError: a part is of the wrong kind, or ``auto_embed`` is on without
+            ``embed_fn`` or ``retrieval``.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryBackend,
+        retrieval: Optional[RetrievalBackend] = None,
+        config: Optional[SessionStoreConfig] = None,
+    ) -> None:
+        if not isinstance(memory, MemoryBackend):
+            raise ConfigurationError(
+                f"memory is of type {type(memory).__name__}; pass a MemoryBackend"
+            )
+        self.memory = memory
+        self.retrieval = retrieval
+        self.config = config or SessionStoreConfig()
+        self._writer = Writer(memory, Stamps.of(None, None))
+        self._background = BackgroundWork()
+        self.config.check(retrieval)
+        self._upkeep = _upkeep_of(retrieval, self.config)
+        self._indexes = SessionIndexes(memory)
+        self._catch_up = CatchUp(memory, self._indexes)
+        self._recall = Recall(self._indexes, self.config.weights)
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Dict[str, Any]]:
+        """Return the messages of a session, oldest first.
+
+        Args:
+            k: how many of the newest to return; None for all, 0 for none.
+        """
+        session_id = messages.validate_session_id(session_id)
+        k = messages.validate_k(k)
+        return await reach(self.memory, self.memory.load_context(session_id, k))
+
+    async def save_context(
+        self,
+        session_id: str,
+        context: List[Dict[str, Any]],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> Optional[WriteResult]:
+        """Make these the messages of a session, creating or replacing it.
+
+        With ``auto_embed`` the new ones are embedded before this returns. A failing
+        ``embed_fn`` does not fail the save: ``wait_for_embeddings`` raises it.
+        """
+        written = await self._writer.save(
+            session_id, context, expected_version=expected_version
+        )
+        await self._follow(session_id, written)
+        return written.result
+
+    async def append_context(
+        self,
+        session_id: str,
+        context: List[Dict[str, Any]],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> Optional[WriteResult]:
+        """Add messages at the end of a session; embeds them as ``save_context`` does.
+
+        Raises:
+            ValueError: there is no such session, and ``create`` is False.
+        """
+        written = await self._writer.append(
+            session_id, context, create=create, expected_version=expected_version
+        )
+        await self._follow(session_id, written)
+        return written.result
+
+    async def delete_session(self, session_id: str) -> None:
+        """Delete a session, its messages and its vectors.
+
+        Raises:
+            ValueError: there is no such session.
+        """
+        session_id = messages.validate_session_id(session_id)
+        await reach(self.memory, self.memory.delete_session(session_id))
+        self._indexes.forget(session_id)
+        if self._upkeep is not None:
+            await self._upkeep.remove_session(session_id)
+
+    async def delete_interaction(
+        self, session_id: str, interaction_id: str
+    ) -> Optional[WriteResult]:
+        """Delete a message and all after it, with their vectors.
+
+        Raises:
+            ValueError: there is no such session or message.
+        """
+        messages.validate_session_id(session_id)
+        messages.validate_message_id(interaction_id, "interaction_id")
+        written = await self._writer.delete_interaction(session_id, interaction_id)
+        await self._remove_vectors(session_id, written.removed)
+        return written.result
+
+    async def update_interaction(
+        self,
+        session_id: str,
+        interaction_id: str,
+        message: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Put another message in the place of a stored one, and embed it anew.
+
+        Raises:
+            NotFoundError: there is no such session or message.
+            UnsupportedOperationError: the memory cannot do it.
+        """
+        prepared = messages.prepare_message(message)
+        result = await reach(
+            self.memory,
+            self.memory.update_interaction(
+                session_id, interaction_id, prepared, expected_version=expected_version
+            ),
+        )
+        changed = [{**prepared, "id": interaction_id}] if result.removed else []
+        await self._follow(session_id, Written(changed, result.removed, result))
+        return result
+
+    async def fork_session(
+        self, session_id: str, new_session_id: str, *, at: Optional[str] = None
+    ) -> WriteResult:
+        """Copy a session under a new id; see MemoryBackend.fork_session.
+
+        Vectors that are kept in the file of the messages are copied with them. Others
+        are made when the new session is next searched.
+        """
+        return await reach(
+            self.memory, self.memory.fork_session(session_id, new_session_id, at=at)
+        )
+
+    async def prune(
+        self,
+        session_id: Optional[str] = None,
+        *,
+        older_than: Optional[PruneAge] = None,
+        keep_last: Optional[int] = None,
+        dry_run: bool = False,
+    ) -> PruneResult:
+        """Remove old messages with their vectors; see MemoryBackend.prune."""
+        result = await reach(
+            self.memory,
+            self.memory.prune(
+                session_id, older_than=older_than, keep_last=keep_last, dry_run=dry_run
+            ),
+        )
+        if not dry_run:
+            for name, removed in result.removed.items():
+                await self._remove_vectors(name, removed)
+        return result
+
+    async def erase(
+        self,
+        *,
+        session_id: Optional[str] = None,
+        where: Optional[Mapping[str, Any]] = None,
+    ) -> EraseReceipt:
+        """Delete sessions with their vectors; see MemoryBackend.erase."""
+        receipt = await reach(
+            self.memory, self.memory.erase(session_id=session_id, where=where)
+        )
+        for name in receipt.session_ids:
+            self._indexes.forget(name)
+            if self._upkeep is not None:
+                await self._upkeep.remove_session(name)
+        return receipt
+
+    async def add_message_embedding(
+        self,
+        session_id: str,
+        message_id: str,
+        text: str,
+        metadata: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        """Embed a text under a message id, unless that has a vector already.
+
+        The id need not be that of a stored message.
+
+        Args:
+            metadata: what search gives back beside the score; ``text`` is added.
+
+        Raises:
+            ConfigurationError: there is no retrieval backend or no ``embed_fn``.
+            EmbeddingError: the text could not be embedded.
+        """
+        upkeep = self._embedding("add_message_embedding")
+        entry = _entry(session_id, message_id, text, metadata)
+        await self._add(upkeep, session_id, entry)
+
+    def spawn_background_embedding(
+        self,
+        session_id: str,
+        message_id: str,
+        text: str,
+        metadata: Optional[Dict[str, Any]] = None,
+    ) -> Handle:
+        """Start ``add_message_embedding`` and return at once.
+
+        Returns:
+            The task, or a ``concurrent.futures.Future`` where no event loop runs. A
+            failure is also raised by the next ``wait_for_embeddings``.
+        """
+        upkeep = self._embedding("spawn_background_embedding")
+        entry = _entry(session_id, message_id, text, metadata)
+        return self._background.start(self._add(upkeep, session_id, entry))
+
+    async def retrieve_relevant(
+        self, session_id: str, query: str, k: int = 5, *, mode: str = "hybrid"
+    ) -> List[RetrievedItem]:
+        """Return the ``k`` messages of a session that a query is about, best first.
+
+        Args:
+            mode: ``hybrid`` ranks by words and meaning, and by words alone where
+                nothing is embedded or the query cannot be; ``lexical`` by words;
+                ``dense`` by the cosine alone, which is then the score.
+
+        Raises:
+            ConfigurationError: ``dense`` without a retrieval backend or ``embed_fn``.
+            EmbeddingError: ``dense``, and the query could not be embedded.
+        """
+        session_id = messages.validate_session_id(session_id)
+        query = validate_query(query)
+        k = validate_count(k)
+        mode = validate_mode(mode)
+        upkeep = self._embedding("mode='dense'") if mode == "dense" else self._upkeep
+        if k == 0:
+            return []
+        if mode != "lexical":
+            await self._catch_up_on(session_id)
+        return await self._recall.find(session_id, query, k, mode, upkeep)
+
+    async def search(
+        self,
+        query: str,
+        *,
+        where: Optional[Mapping[str, Any]] = None,
+        prefix: Optional[str] = None,
+        k: int = 5,
+    ) -> List[RetrievedItem]:
+        """Return the ``k`` messages that a query is about, across sessions.
+
+        Each session is ranked as ``retrieve_relevant`` ranks it, and its best are
+        compared by cosine and words. Each result carries its ``session_id``.
+
+        Args:
+            where: only sessions whose metadata has these keys with equal values.
+            prefix: only sessions whose id begins with it.
+
+        Raises:
+            UnsupportedOperationError: the memory cannot list sessions.
+        """
+        query = validate_query(query)
+        k = validate_count(k)
+        names = await self._catch_up.session_ids(where, prefix)
+        for name in names if self.config.auto_embed else ():
+            await self._catch_up_on(name)
+        return await self._recall.find_across(names, query, k, self._upkeep)
+
+    async def build_context(
+        self,
+        session_id: str,
+        max_tokens: int,
+        query: Optional[str] = None,
+        recent_share: float = DEFAULT_RECENT_SHARE,
+        *,
+        snippet_chars: Optional[int] = DEFAULT_SNIPPET_CHARS,
+        builder: Optional[ContextBuilder] = None,
+        strategy_opts: Optional[Mapping[str, Any]] = None,
+        tools: Optional[Sequence[Dict[str, Any]]] = None,
+        tool_choice: Any = None,
+    ) -> BuildResult:
+        """Return a prompt from a session: pinned, recent and relevant, in order.
+
+        Without a query it is what the builder makes of the newest messages. With one,
+        the newest take a share of the budget, and older messages that the query is
+        about the rest, as far as they fit; tool calls keep their results.
+
+        Args:
+            max_tokens: the budget, for the prompt as the provider counts it.
+            recent_share: the part of it for the newest messages, 0 to 1.
+            snippet_chars: a recalled message longer than this is packed to its best
+                sentences, with a mark where some are left out; None keeps it whole.
+            builder: counts and builds; that of the configuration by default.
+            strategy_opts: options for the builder, such as ``reserve``.
+            tools: tool definitions that will be sent along, to be counted.
+            tool_choice: their ``tool_choice``.
+        """
+        session_id = messages.validate_session_id(session_id)
+        snippet_chars = prompts.validate_snippet_chars(snippet_chars)
+        builder = builder or self.config.builder
+        if query is None:
+            window = await self.load_window(session_id, max_tokens, builder=builder)
+            return builder.build(
+                window,
+                max_tokens,
+                strategy_opts=strategy_opts,
+                tools=tools,
+                tool_choice=tool_choice,
+            )
+        ranked = await self.retrieve_relevant(session_id, query, k=_MOST_RECALLED)
+        session = self._indexes.known(session_id)
+        history = await self.load_context(session_id)
+        return builder.build(
+            history,
+            max_tokens,
+            strategy="relevant",
+            strategy_opts={
+                **(strategy_opts or {}),
+                "ranking": [item.message_id for item in ranked],
+                "recent_share": recent_share,
+                "shorten": prompts.shortener(session, query, snippet_chars),
+            },
+            tools=tools,
+            tool_choice=tool_choice,
+        )
+
+    async def load_window(
+        self,
+        session_id: str,
+        max_tokens: int,
+        *,
+        builder: Optional[ContextBuilder] = None,
+    ) -> List[Message]:
+        """Return the pinned messages and the newest that a budget can hold.
+
+        It costs what the window costs, however long the session is. Build the prompt
+        from it as from the whole history.
+
+        Args:
+            builder: counts; that of the configuration by default.
+        """
+        session_id = messages.validate_session_id(session_id)
+        budget = messages.validate_limit(max_tokens, "max_tokens")
+        return await prompts.load_window(
+            self.memory, session_id, budget, builder or self.config.builder
+        )
+
+    async def embed_missing(
+        self,
+        session_id: Optional[str] = None,
+        *,
+        retries: int = 2,
+        per_minute: Optional[int] = None,
+        progress: Optional[Progress] = None,
+    ) -> EmbeddingReport:
+        """Embed all stored messages that lack a vector of their text.
+
+        What is missing is derived from what is stored, so that it can be stopped at
+        any point and called again.
+
+        Args:
+            session_id: one session; None for all.
+            retries: how often a batch that failed is tried again, after half a second
+                and then twice as long each time.
+            per_minute: embed no more messages a minute than this.
+            progress: called after each session with how many messages were done and
+                how many were missing in it.
+
+        Raises:
+            ConfigurationError: there is no retrieval backend or no ``embed_fn``.
+        """
+        upkeep = self._embedding("embed_missing")
+        return await self._catch_up.run(
+            upkeep, session_id, retries, per_minute, progress
+        )
+
+    async def embedding_status(
+        self, session_id: Optional[str] = None
+    ) -> EmbeddingStatus:
+        """Count the messages that have a vector and those that lack one.
+
+        Args:
+            session_id: one session; None for all.
+
+        Raises:
+            ConfigurationError: there is no retrieval backend or no ``embed_fn``.
+        """
+        upkeep = self._embedding("embedding_status")
+        return await self._catch_up.status(upkeep, session_id)
+
+    async def reembed(
+        self,
+        embed_fn: EmbedFn,
+        *,
+        retries: int = 2,
+        per_minute: Optional[int] = None,
+        progress: Optional[Progress] = None,
+    ) -> EmbeddingReport:
+        """Move all vectors to another model while the store is in use.
+
+        Everything is embedded by the new model first, beside the vectors of the old
+        one, which answer queries until then. Then the new one takes over, and the old
+        vectors are removed. Stopped at any point, it goes on where it was when called
+        again. What could not be embedded is reported, and the old model stays.
+
+        Args:
+            embed_fn: the new function; it needs a ``name``, as the embedders of this
+                library have, so that the two models are told apart.
+            retries: as in ``embed_missing``.
+            per_minute: as in ``embed_missing``.
+            progress: as in ``embed_missing``.
+
+        Raises:
+            ConfigurationError: there is no retrieval backend, it cannot tell models
+                apart, or the function has no name of its own.
+        """
+        retrieval, old_name = self.retrieval, model_name(self.config.embed_fn)
+        new_name = model_name(embed_fn)
+        if retrieval is None or new_name in ("", old_name):
+            raise ConfigurationError(
+                "reembed needs a retrieval backend, and an embed_fn whose name is not "
+                "that of the one in use"
+            )
+        vectors = retrieval.for_model(new_name)
+        if vectors is retrieval.for_model(old_name):
+            raise ConfigurationError(
+                f"{type(retrieval).__name__} cannot keep the vectors of two models "
+                f"apart; make a new one and call embed_missing"
+            )
+        config = replace(self.config, embed_fn=embed_fn)
+        upkeep = VectorUpkeep(vectors, embed_fn, config.embed_batch_size, retrieval)
+        run = partial(
+            CatchUp(self.memory, self._indexes).run,
+            upkeep,
+            None,
+            retries,
+            per_minute,
+            progress,
+        )
+        report = await run()
+        if report.failed:
+            return report
+        self.config, self._upkeep = config, upkeep
+        # What was written between the pass over its session and the change.
+        rest = await run()
+        await reach(retrieval, retrieval.delete_model(old_name))
+        return EmbeddingReport(report.embedded + rest.embedded, rest.failed)
+
+    async def wait_for_embeddings(self) -> None:
+        """Wait until all that was to be embedded is, in whatever loop it was started.
+
+        Raises:
+            EmbeddingError: for everything that failed since the last call, naming the
+                messages without a vector; the first failure is its cause.
+        """
+        failures = await self._background.wait()
+        if failures:
+            raise _joined(failures)
+
+    async def close(self) -> None:
+        """Wait for the embeddings; what this object was given stays open."""
+        await self.wait_for_embeddings()
+
+    @property
+    def sync(self) -> SyncSessionStore:
+        """Give the sync face of this object: the same methods without await."""
+        # The sync face stands above this file; imported here, it closes no circle.
+        from contextstore.sync import SyncSessionStore  # noqa: PLC0415
+
+        return SyncSessionStore.of(self)
+
+    async def __aenter__(self) -> SessionStore:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        await self.close()
+
+    async def _add(self, upkeep: VectorUpkeep, session_id: str, entry: Entry) -> None:
+        await upkeep.add(session_id, [entry])
+        # A backend that cannot be asked for its ids would keep it from being found.
+        self._indexes.note(session_id, entry.message_id, str(entry.metadata["text"]))
+
+    async def _follow(self, session_id: str, written: Written) -> None:
+        """Bring the vectors in step with a write that is stored."""
+        await self._remove_vectors(session_id, written.removed)
+        if self._upkeep is not None and self.config.auto_embed:
+            await self._reporting(
+                session_id, self._upkeep.add(session_id, _entries(written.messages))
+            )
+
+    async def _remove_vectors(
+        self, session_id: str, message_ids: Sequence[str]
+    ) -> None:
+        if self._upkeep is not None and message_ids:
+            self._indexes.drop(session_id, message_ids)
+            await self._upkeep.remove(session_id, message_ids)
+
+    async def _catch_up_on(self, session_id: str) -> None:
+        """Embed what a crash or a failing function left behind."""
+        if self._upkeep is not None and self.config.auto_embed:
+            await self._reporting(
+                session_id, self._catch_up.on_use(session_id, self._upkeep)
+            )
+
+    async def _reporting(self, session_id: str, work: Awaitable[object]) -> None:
+        """Await embedding that must not fail what it follows."""
+        try:
+            await work
+        except EmbeddingError as error:
+            _logger.warning(
+                "session %r: %d messages are stored but not embedded: %s",
+                session_id,
+                len(error.message_ids),
+                error,
+            )
+            self._background.report(error)
+
+    def _embedding(self, operation: str) -> VectorUpkeep:
+        if self._upkeep is None or not self._upkeep.embeds:
+            raise ConfigurationError(
+                f"{operation} needs a retrieval backend and an embedding function: "
+                f"SessionStore(memory, retrieval, SessionStoreConfig(embed_fn=...))"
+            )
+        return self._upkeep
+
+
+def _upkeep_of(
+    retrieval: Optional[RetrievalBackend], config: SessionStoreConfig
+) -> Optional[VectorUpkeep]:
+    if retrieval is None:
+        return None
+    vectors = retrieval.for_model(model_name(config.embed_fn))
+    return VectorUpkeep(vectors, config.embed_fn, config.embed_batch_size, retrieval)
+
+
+def _entries(written: List[Message]) -> List[Entry]:
+    """Return what there is to embed; a message without text has no vector."""
+    documents = map(document_of, written)
+    return [entry_of(document) for document in documents if document.text]
+
+
+def _entry(
+    session_id: str, message_id: str, text: str, metadata: Optional[Dict[str, Any]]
+) -> Entry:
+    messages.validate_session_id(session_id)
+    messages.validate_message_id(message_id)
+    messages.validate_text(text, "text")
+    if metadata is not None:
+        metadata = messages.copy_object(metadata, "metadata")
+    return Entry(message_id, text, {"text": text, **(metadata or {})})
+
+
+def _joined(failures: List[BaseException]) -> EmbeddingError:
+    ids: List[str] = []
+    for failure in failures:
+        ids.extend(getattr(failure, "message_ids", ()))
+    first = failures[0]
+    joined = EmbeddingError(
+        f"{len(ids)} messages are without a vector: {first}",
+        session_id=getattr(first, "session_id", None),
+        message_ids=ids,
+    )
+    joined.__cause__ = first
+    return joined
