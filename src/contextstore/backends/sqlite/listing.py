@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from datetime import datetime, timezone
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
@@ -11,6 +12,8 @@ from contextstore import messages
 from contextstore.backends.results import SessionInfo, SessionPage
 from contextstore.errors import InvalidInputError, SessionNotFoundError
 
+# At most 18 digits: SQLite counts to 2**63.
+_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 # The newest message tells when a session was last appended to: appends do not write
 # the row of the session.
 _DESCRIBED = """
@@ -43,7 +46,7 @@ class Filter(NamedTuple):
         if prefix is not None:
             prefix = messages.validate_text(prefix, "prefix")
         if metadata is not None:
-            metadata = messages.copy_object(dict(metadata), "metadata")
+            metadata = _copied(metadata)
         return cls(prefix, metadata)
 
     def range(self) -> Tuple[str, str]:
@@ -58,6 +61,15 @@ class Filter(NamedTuple):
             and messages.canonical(metadata[name]) == messages.canonical(wanted)
             for name, wanted in (self.metadata or {}).items()
         )
+
+
+def _copied(metadata: Any) -> Dict[str, Any]:
+    if not isinstance(metadata, Mapping):
+        raise InvalidInputError(
+            f"metadata is of type {type(metadata).__name__}; pass a dict",
+            path="metadata",
+        )
+    return messages.copy_object(dict(metadata), "metadata")
 
 
 def info(connection: sqlite3.Connection, session_id: str) -> SessionInfo:
@@ -104,7 +116,7 @@ def _newest_first(
     )
 
 
-def parse_cursor(cursor: Optional[str]) -> Optional[Tuple[int, int]]:
+def parse_cursor(cursor: Any) -> Optional[Tuple[int, int]]:
     """Return what a cursor stands for.
 
     Raises:
@@ -112,13 +124,10 @@ def parse_cursor(cursor: Optional[str]) -> Optional[Tuple[int, int]]:
     """
     if cursor is None:
         return None
-    try:
-        updated, number = map(int, cursor.split("-"))
-    except (ValueError, AttributeError):
-        raise InvalidInputError(
-            "cursor is none that list_sessions gave", path="cursor"
-        ) from None
-    return updated, number
+    found = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
+    if found is None:
+        raise InvalidInputError("cursor is none that list_sessions gave", path="cursor")
+    return int(found.group(1)), int(found.group(2))
 
 
 def numbers(connection: sqlite3.Connection, wanted: Filter) -> List[Tuple[int, str]]:

@@ -48,13 +48,22 @@ class Age(NamedTuple):
 def _moment(older_than: Any) -> int:
     """Return milliseconds since 1970 for an age or a time."""
     if isinstance(older_than, timedelta):
-        older_than = datetime.now(timezone.utc) - older_than
+        older_than = _ago(older_than)
     if not isinstance(older_than, datetime) or older_than.tzinfo is None:
         raise InvalidInputError(
             "older_than has to be a timedelta, or a datetime with a time zone",
             path="older_than",
         )
     return int(older_than.timestamp() * 1000)
+
+
+def _ago(age: timedelta) -> datetime:
+    try:
+        return datetime.now(timezone.utc) - age
+    except OverflowError:
+        raise InvalidInputError(
+            "older_than reaches beyond the years 1 to 9999", path="older_than"
+        ) from None
 
 
 def prune(
@@ -103,7 +112,8 @@ def _last_old(connection: sqlite3.Connection, session: SessionRow, age: Age) -> 
     if age.written_before is not None:
         (young,) = connection.execute(
             "SELECT min(position) FROM context_messages"
-            " WHERE session = ? AND written >= ?",
+            # A pinned one stays anyway, and is written anew by every prune.
+            " WHERE session = ? AND written >= ? AND pinned = 0",
             (session.number, age.written_before),
         ).fetchone()
         cut = cut if young is None else min(cut, young - 1)
