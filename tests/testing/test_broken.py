@@ -20,6 +20,8 @@ from contextstore.testing import (
     memory_machine,
 )
 from contextstore.testing.faces import FACES, MEMORY_FACES, RETRIEVAL_FACES
+from contextstore.testing.memory_capabilities import CapabilityTests
+from contextstore.testing.memory_contract import ContractTests
 from contextstore.testing.suite import Capability, CapabilityReport, ConformanceSuite
 from tests.testing import broken
 from tests.testing.backends import DeletingDictRetrieval, DictBackend, DictRetrieval
@@ -112,7 +114,7 @@ def test_every_test_of_the_suites_can_fail() -> None:
     }
     tests = {
         name
-        for suite in (MemoryBackendConformance, RetrievalBackendConformance)
+        for suite in (ContractTests, CapabilityTests, RetrievalBackendConformance)
         for name in dir(suite)
         if name.startswith("test_")
     }
@@ -268,7 +270,7 @@ def test_it_runs_as_somebody_elses_test(tmp_path: Path) -> None:
     printed = done.stdout.decode()
     assert done.returncode == 0, printed
     assert "this backend has no capability 'versions'" in printed
-    assert "TestMine: concurrency yes, create no" in printed
+    assert "TestMine: backup no, concurrency yes, create no" in printed
 
 
 class Waits(DictBackend):

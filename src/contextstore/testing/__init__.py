@@ -13,7 +13,9 @@ import pytest
 
 # Before the suites are imported, so that their assertions explain themselves.
 pytest.register_assert_rewrite(
-    "contextstore.testing.conformance",
+    "contextstore.testing.memory_contract",
+    "contextstore.testing.memory_capabilities",
+    "contextstore.testing.memory_wider",
     "contextstore.testing.retrieval_conformance",
     "contextstore.testing.stateful",
 )

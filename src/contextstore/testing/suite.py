@@ -43,8 +43,8 @@ class Capability:
         self.detect = detect
 
     def __call__(self, test: Test) -> Test:
-        """Say that a test stands for this capability."""
-        test.capability = self  # type: ignore[attr-defined]
+        """Say that a test stands for this capability, beside others over it."""
+        test.capabilities = (*_needed(test), self)  # type: ignore[attr-defined]
         return test
 
 
@@ -66,7 +66,7 @@ class ConformanceSuite:
         unknown = sorted(cls.capabilities - known.keys())
         if unknown:
             raise ValueError(f"unknown: {unknown}; there are {sorted(known)}")
-        for name, capability in _tests_of_capabilities(cls):
+        for name, capability in list(_tests_of_capabilities(cls)):
             if capability.name not in cls.capabilities:
                 # What is not callable is no test to pytest.
                 setattr(cls, name, None)
@@ -111,11 +111,11 @@ class ConformanceSuite:
         self, request: pytest.FixtureRequest, detected_capabilities: Dict[str, bool]
     ) -> None:
         """Skip the tests of a capability that nobody claims and that is not there."""
-        capability = getattr(request.function, "capability", None)
-        if self.capabilities is not None or capability is None:
+        if self.capabilities is not None:
             return
-        if not detected_capabilities[capability.name]:
-            pytest.skip(f"this backend has no capability {capability.name!r}")
+        for capability in _needed(request.function):
+            if not detected_capabilities[capability.name]:
+                pytest.skip(f"this backend has no capability {capability.name!r}")
 
     def test_it_has_the_capabilities_that_it_claims(
         self, detected_capabilities: Dict[str, bool]
@@ -129,9 +129,14 @@ class ConformanceSuite:
 
 def _tests_of_capabilities(cls: type) -> Iterator[Tuple[str, Capability]]:
     for name in dir(cls):
-        capability = getattr(getattr(cls, name), "capability", None)
-        if isinstance(capability, Capability):
-            yield name, capability
+        if name.startswith("test_"):
+            for capability in _needed(getattr(cls, name)):
+                yield name, capability
+
+
+def _needed(test: Any) -> Tuple[Capability, ...]:
+    needed: Tuple[Capability, ...] = getattr(test, "capabilities", ())
+    return needed
 
 
 class CapabilityReport:
