@@ -6,7 +6,11 @@ from typing import Any, Dict, List
 import pytest
 
 from contextstore.context.builder import BuildResult, ContextBuilder
-from contextstore.errors import ContextOverflowError, InvalidInputError
+from contextstore.errors import (
+    ConfigurationError,
+    ContextOverflowError,
+    InvalidInputError,
+)
 from tests.context.histories import WordTokenizer
 
 Message = Dict[str, Any]
@@ -291,8 +295,7 @@ def test_messages_are_a_list() -> None:
 
 
 def test_an_unknown_strategy_is_refused_at_once() -> None:
-    known = "recent_only, summarize_oldest, truncate_oldest"
-    with pytest.raises(InvalidInputError, match=known):
+    with pytest.raises(InvalidInputError, match="known are recent_only, "):
         BUILDER.build([], 100, strategy="best")
     with pytest.raises(InvalidInputError, match="no strategy 'best'"):
         ContextBuilder(default_strategy="best")
@@ -306,3 +309,45 @@ def test_a_builder_shows_how_it_counts() -> None:
     assert builder.build(chat(1), 100).approximate is True
     assert ContextBuilder("gpt-4o").tokenizer.name == "gpt-4o"
     assert ContextBuilder.from_model("gpt-4").tokenizer.approximate is False
+
+
+def test_a_result_explains_what_became_of_each_message() -> None:
+    history = [{"id": "s", "role": "system", "content": "s"}, *chat(3), *tool_chat()]
+    history.insert(1, {"id": "o", "role": "tool", "content": "lost"})
+    history.insert(-1, {"id": "u2", "role": "user", "content": "well?"})
+    result = BUILDER.build(history, 75)
+    explained = result.explain()
+    assert [(row.id, row.status) for row in explained] == [
+        ("s", "pinned"),
+        ("o", "dropped"),
+        *((str(at), "dropped") for at in range(4)),
+        ("4", "kept"),
+        ("5", "kept"),
+        ("u", "kept"),
+        ("a", "kept"),
+        ("u2", "kept"),
+        ("t", "moved"),
+    ]
+    assert explained[0].tokens == BUILDER.count(history[:1]) - 3
+    assert str(explained).splitlines()[0].split() == [
+        *("position", "id", "role", "tokens", "status", "reason")
+    ]
+    assert len(str(explained).splitlines()) == len(explained) + 1 == 13
+    assert repr(explained) == "<explanation of 12 messages>"
+
+
+def test_every_fate_has_a_name() -> None:
+    whole = BUILDER.build(tool_chat()[:2] + chat(1), 1000).explain()
+    assert [row.status for row in whole] == ["kept", "mended", "kept", "kept"]
+    orphan = BUILDER.build(tool_chat()[2:] + chat(1), 1000).explain()
+    assert orphan[0].status == "repaired"
+    cut = BUILDER.build([{"role": "user", "content": "x" * 900}], 40).explain()
+    assert cut[0].status == "truncated"
+    opts = {"summarizer": lambda messages: "S"}
+    summary = BUILDER.build(chat(9), 60, "summarize_oldest", opts).explain()
+    assert summary[0].status == "summarized"
+
+
+def test_only_a_build_can_be_explained() -> None:
+    with pytest.raises(ConfigurationError):
+        BuildResult([], 0, False, "x").explain()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import (
     Any,
+    Callable,
     Collection,
     Dict,
     List,
@@ -16,12 +18,14 @@ from typing import (
 )
 
 from contextstore.context.accounting import Accounting
+from contextstore.context.explain import Explanation
 from contextstore.context.history import History
 from contextstore.context.plan import make_plan
 from contextstore.context.prompt import MessageFilter, prompt_of
 from contextstore.context.strategies import Request, find_strategy
+from contextstore.context.strategies.headroom import cached_tokens, previous_messages
 from contextstore.context.tokenizers import TokenizerLike, tokenizer_from_name
-from contextstore.errors import InvalidInputError
+from contextstore.errors import ConfigurationError, InvalidInputError
 from contextstore.messages import Message
 
 __all__ = ["BuildResult", "ContextBuilder"]
@@ -52,6 +56,19 @@ class BuildResult:
     approximate: bool
     strategy_used: str
     metadata: Dict[str, Any] = field(default_factory=dict)
+    _explain: Optional[Callable[[], Explanation]] = field(
+        default=None, repr=False, compare=False
+    )
+
+    def explain(self) -> Explanation:
+        """Return a row for each message of the history: its cost, its fate, and why.
+
+        ``print(result.explain())`` shows a table. Messages that a pre_filter took out
+        have no row.
+        """
+        if self._explain is None:
+            raise ConfigurationError("only the result of a build can be explained")
+        return self._explain()
 
 
 class ContextBuilder:
@@ -129,7 +146,9 @@ class ContextBuilder:
                 of messages to keep), ``reserve`` (tokens to leave free, such as for the
                 reply), ``on_overflow`` (when pinned messages and the newest turn are
                 too long: ``"truncate"`` cuts the longest texts, ``"error"`` raises,
-                ``"keep"`` exceeds the budget).
+                ``"keep"`` exceeds the budget), ``previous`` (the result of the build
+                before; ``metadata["cached_tokens"]`` then says what the messages cost
+                with which both start alike).
             pre_filter: called with each message; True keeps it in the history.
             post_filter: called with each chosen message; True keeps it in the prompt.
             tools: tool definitions that will be sent along, to be counted.
@@ -161,8 +180,27 @@ class ContextBuilder:
             total_tokens=total,
             approximate=self._accounting.is_approximate(prompt.messages),
             strategy_used=name,
-            metadata={**prompt.metadata, "over_budget": total > budget},
+            metadata={
+                **prompt.metadata,
+                "over_budget": total > budget,
+                **self._cached(prompt.messages, options),
+            },
+            _explain=partial(
+                Explanation,
+                request.history.messages,
+                prompt.fates,
+                self._accounting.message,
+            ),
         )
+
+    def _cached(
+        self, messages: Sequence[Message], options: Mapping[str, Any]
+    ) -> Dict[str, int]:
+        previous = previous_messages(options)
+        if previous is None:
+            return {}
+        costs = [self._accounting.message(message) for message in messages]
+        return {"cached_tokens": cached_tokens(messages, previous, costs)}
 
     def _history(
         self,

@@ -14,6 +14,7 @@ from typing import (
     Tuple,
 )
 
+from contextstore.context.explain import Fates
 from contextstore.context.groups import Groups
 from contextstore.context.plan import Plan
 from contextstore.context.strategies import Request
@@ -32,11 +33,15 @@ class Prompt:
     Attributes:
         messages: copies of what is kept, oldest first.
         metadata: the report that ``BuildResult`` describes.
+        fates: the positions of all messages by what became of them.
     """
 
-    def __init__(self, messages: List[Message], metadata: Dict[str, Any]) -> None:
+    def __init__(
+        self, messages: List[Message], metadata: Dict[str, Any], fates: Fates
+    ) -> None:
         self.messages = messages
         self.metadata = metadata
+        self.fates = fates
 
 
 def prompt_of(
@@ -55,20 +60,31 @@ def prompt_of(
         repaired.update(mended)
     kept = {at for at, _ in entries}
     summarized = {at for group in plan.summarized for at in group.positions} - kept
-    left_out -= kept | summarized
+    fates = Fates(
+        kept=kept,
+        pinned={at for group in request.history.pinned for at in group.positions},
+        truncated=kept.intersection(plan.truncated),
+        mended=repaired & kept,
+        moved=kept.intersection(request.history.groups.moved),
+        summarized=summarized,
+        left_out=left_out - kept - summarized,
+    )
+    metadata = {**_report(fates, request), "infeasible": plan.infeasible, **plan.notes}
+    return Prompt([message for _, message in entries], metadata, fates)
+
+
+def _report(fates: Fates, request: Request) -> Dict[str, Any]:
     history = request.history.messages
-    dropped = _gaps(kept | left_out | summarized, len(history))
-    metadata: Dict[str, Any] = {
+    present = fates.kept | fates.left_out | fates.summarized
+    dropped = _gaps(present, len(history))
+    return {
         "dropped_ids": _ids_within(history, dropped),
-        "dropped_count": sum(end - start for start, end in dropped),
-        "summarized_ids": _ids_of(history, summarized),
-        "repaired_ids": _ids_of(history, left_out | (repaired & kept)),
-        "truncated_ids": _ids_of(history, kept.intersection(plan.truncated)),
-        "moved_ids": _ids_of(history, kept.intersection(request.history.groups.moved)),
-        "infeasible": plan.infeasible,
-        **plan.notes,
+        "dropped_count": sum([end - start for start, end in dropped]),
+        "summarized_ids": _ids_of(history, fates.summarized),
+        "repaired_ids": _ids_of(history, fates.left_out | fates.mended),
+        "truncated_ids": _ids_of(history, fates.truncated),
+        "moved_ids": _ids_of(history, fates.moved),
     }
-    return Prompt([message for _, message in entries], metadata)
 
 
 def _repaired(

@@ -1,0 +1,102 @@
+"""Cut in steps, so that a prompt starts like the one before it for many turns.
+
+Providers bill the part of a prompt that they have seen before at a fraction of its
+price, from its start up to the first difference. Cutting to the brim changes the start
+with every turn; dropping more at once, and then nothing for a while, keeps it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Mapping, Optional, Sequence
+
+from contextstore.context.history import History
+from contextstore.context.strategies.base import Request
+from contextstore.errors import InvalidInputError
+from contextstore.messages import Message, is_pinned
+
+__all__ = ["cached_tokens", "headroom_of", "previous_messages", "room_for_cut"]
+
+
+def headroom_of(options: Mapping[str, Any]) -> float:
+    """Return the part of the room to free with a cut: at least 0, less than 1.
+
+    Raises:
+        InvalidInputError: it is no such number.
+    """
+    value = options.get("headroom", 0.0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        value = -1.0
+    if not 0 <= value < 1:
+        raise InvalidInputError(
+            "headroom is the part of the budget to free with each cut: a number from "
+            "0 to below 1",
+            path="strategy_opts.headroom",
+        )
+    return float(value)
+
+
+def previous_messages(options: Mapping[str, Any]) -> Optional[Sequence[Message]]:
+    """Return the messages of the result given as ``previous``, or None.
+
+    Raises:
+        InvalidInputError: it is no result of a build.
+    """
+    previous = options.get("previous")
+    if previous is None:
+        return None
+    messages = getattr(previous, "messages", None)
+    if not isinstance(messages, list):
+        raise InvalidInputError(
+            "previous is not the result of a build", path="strategy_opts.previous"
+        )
+    return messages
+
+
+def room_for_cut(request: Request, headroom: float) -> int:
+    """Return the tokens that a cut may keep, so that the next ones can be spared.
+
+    With ``previous`` its cut is kept while all since then fits; then the headroom is
+    freed. Without it the cut is a function of the history alone: what is dropped is a
+    whole number of steps, and a step is the headroom.
+    """
+    room = request.room
+    step = max(1, int(headroom * room))
+    previous = previous_messages(request.options)
+    if previous is None:
+        tokens = [group.tokens for group in request.history.newest_first()]
+        over = sum(tokens) - room
+        return room - (step * math.ceil(over / step) - over)
+    kept = _since(request.history, previous, room)
+    return room - step if kept is None else kept
+
+
+def _since(history: History, previous: Sequence[Message], room: int) -> Optional[int]:
+    """Return the tokens of all groups since the start of a prompt, if they fit."""
+    start = next((message for message in previous if not is_pinned(message)), None)
+    used = 0
+    for group in history.newest_first():
+        used += group.tokens
+        if start is None or used > room:
+            return None
+        if _is_same(group.messages[0], start):
+            return used
+    return None
+
+
+def _is_same(message: Message, other: Message) -> bool:
+    if "id" in message or "id" in other:
+        return message.get("id") == other.get("id")
+    return message == other
+
+
+def cached_tokens(
+    messages: Sequence[Message], previous: Sequence[Message], costs: Sequence[int]
+) -> int:
+    """Return what the messages cost with which two prompts start alike."""
+    tokens = 0
+    for message, before, cost in zip(messages, previous, costs):
+        if message != before:
+            break
+        tokens += cost
+    return tokens
