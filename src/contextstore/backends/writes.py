@@ -13,6 +13,7 @@ from typing import (
     Any,
     Awaitable,
     Callable,
+    FrozenSet,
     List,
     NamedTuple,
     Optional,
@@ -57,7 +58,9 @@ def with_options(method: Callable[..., T], **options: Any) -> Callable[..., T]:
         for name, value in options.items()
         if value is not None and value is not False
     }
-    known = inspect.signature(method).parameters if given else {}
+    if not given:
+        return method
+    known = _parameters(getattr(method, "__func__", method))
     for name in given:
         if name not in known:
             raise UnsupportedOperationError(
@@ -65,6 +68,12 @@ def with_options(method: Callable[..., T], **options: Any) -> Callable[..., T]:
                 f"it, or leave it out"
             )
     return functools.partial(method, **given)
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters(function: Callable[..., Any]) -> FrozenSet[str]:
+    """Return the names of a function's parameters; asking costs as much as a write."""
+    return frozenset(inspect.signature(function).parameters)
 
 
 class Writer:
