@@ -12,12 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextstore.retrieval.matrix import NumpyMatrix, PlainMatrix, ScoredRow
-from contextstore.retrieval.vectors import GRID, floats_of, grid_query, unit_vectors
+from contextstore.retrieval.vectors import (
+    GRID,
+    GridQuery,
+    floats_of,
+    grid_query,
+    unit_vectors,
+)
 
 numpy: Any = pytest.importorskip("numpy")
 
 
-def best(matrix: Any, query: array[float], k: int, rows: Any = None) -> List[ScoredRow]:
+def best(matrix: Any, query: GridQuery, k: int, rows: Any = None) -> List[ScoredRow]:
     """Return the k best rows in their order."""
     (found,) = matrix.best([query], k, rows)
     return sorted(found, key=lambda scored: (-scored[1], scored[0]))[:k]
@@ -45,7 +51,7 @@ def test_the_narrowed_search_finds_what_a_full_one_does(
     vectors: List[List[float]], k: int, data: st.DataObject
 ) -> None:
     narrowed, full = both(vectors)
-    query = grid_query(floats_of(data.draw(st.sampled_from(vectors)))).numbers
+    query = grid_query(floats_of(data.draw(st.sampled_from(vectors))))
     assert best(narrowed, query, k) == best(full, query, k)
     rows = data.draw(st.lists(st.sampled_from(range(len(vectors))), unique=True))
     if rows:
@@ -64,7 +70,7 @@ def test_near_ties_are_told_apart(dimension: int) -> None:
         moved[row % dimension] += random.choice([-2, -1, 1, 2]) / GRID
         narrowed.append(moved)
         full.append(moved)
-    query = grid_query(floats_of(base)).numbers
+    query = grid_query(floats_of(base))
     assert best(narrowed, query, 10) == best(full, query, 10)
 
 
@@ -88,7 +94,7 @@ def test_many_queries_give_what_each_gives() -> None:
     random = Random(1)
     vectors = [[random.gauss(0, 1) for _ in range(8)] for _ in range(60)]
     matrix, _ = both(vectors)
-    queries = [grid_query(floats_of(vector)).numbers for vector in vectors[:40]]
+    queries = [grid_query(floats_of(vector)) for vector in vectors[:40]]
     found = matrix.best(queries, 3)
     for query, scored in zip(queries, found):
         ranked = sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:3]

@@ -97,7 +97,7 @@ def test_scores_equal_those_of_rational_numbers(
     matrix = make_matrix(dimension)
     matrix.append(units)
     query = grid_query(floats_of(rows[0]))
-    for place, score in matrix.best([query.numbers], len(rows))[0]:
+    for place, score in matrix.best([query], len(rows))[0]:
         unit = units[place * dimension : (place + 1) * dimension]
         exact = sum(map(mul, map(Fraction, unit), map(Fraction, query.numbers)))
         assert Fraction(score) == exact

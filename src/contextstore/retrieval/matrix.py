@@ -23,7 +23,7 @@ from typing import (
 from contextstore import _optional
 
 if TYPE_CHECKING:
-    from contextstore.retrieval.vectors import FloatArray
+    from contextstore.retrieval.vectors import FloatArray, GridQuery
 
 __all__ = ["NumpyMatrix", "PlainMatrix", "VectorMatrix", "make_matrix"]
 
@@ -71,7 +71,7 @@ class VectorMatrix(Protocol):
 
     def best(
         self,
-        queries: Sequence[FloatArray],
+        queries: Sequence[GridQuery],
         k: int,
         rows: Optional[Sequence[int]] = None,
     ) -> List[List[ScoredRow]]:
@@ -138,13 +138,15 @@ class PlainMatrix:
 
     def best(
         self,
-        queries: Sequence[FloatArray],
+        queries: Sequence[GridQuery],
         k: int,
         rows: Optional[Sequence[int]] = None,
     ) -> List[List[ScoredRow]]:
         """Return rows with their scores: all that were looked at."""
         chosen = range(len(self)) if rows is None else rows
-        return [list(zip(chosen, self.scores(query, chosen))) for query in queries]
+        return [
+            list(zip(chosen, self.scores(query.numbers, chosen))) for query in queries
+        ]
 
     def _score(self, row: int, query: FloatArray) -> float:
         start = row * self.dimension
@@ -224,7 +226,7 @@ class NumpyMatrix:
 
     def best(
         self,
-        queries: Sequence[FloatArray],
+        queries: Sequence[GridQuery],
         k: int,
         rows: Optional[Sequence[int]] = None,
     ) -> List[List[ScoredRow]]:
@@ -232,7 +234,7 @@ class NumpyMatrix:
         data = self._rows(rows)
         found: List[List[ScoredRow]] = []
         for query, places in zip(queries, self._candidates(data, queries, k)):
-            scores = self._scores(data[places], query).tolist()
+            scores = self._scores(data[places], query.numbers).tolist()
             chosen = places.tolist()
             if rows is not None:
                 chosen = [rows[place] for place in chosen]
@@ -240,7 +242,7 @@ class NumpyMatrix:
         return found
 
     def _candidates(
-        self, data: Any, queries: Sequence[FloatArray], k: int
+        self, data: Any, queries: Sequence[GridQuery], k: int
     ) -> Iterator[Any]:
         """Give for each query the rows among which its k best and their equals are."""
         numpy = self._numpy
@@ -249,10 +251,10 @@ class NumpyMatrix:
             yield from (everything for _ in queries)
             return
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            block = numpy.array(queries[start : start + _QUERIES_AT_ONCE], self._type)
-            lengths = numpy.sqrt((block * block).sum(axis=1, dtype=numpy.float64))
-            for rough, length in zip(block @ data.T, lengths.tolist()):
-                yield self._reaching(rough, k, self._error * length)
+            some = queries[start : start + _QUERIES_AT_ONCE]
+            block = numpy.array([query.numbers for query in some], self._type)
+            for query, rough in zip(some, block @ data.T):
+                yield self._reaching(rough, k, self._error * query.length)
 
     def _reaching(self, rough: Any, k: int, error: float) -> Any:
         """Return the rows that may be among the k best by their float32 scores.

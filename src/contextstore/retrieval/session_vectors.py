@@ -118,13 +118,12 @@ class SessionVectors:
             where: metadata that a vector must have to be looked at.
         """
         rows = None if where is None else self._matching(where)
-        numbers = [query.numbers for query in queries]
         return [
             [
                 (self._ids[row], score * query.scale, self._metadata[row])
                 for row, score in self._ranked(found)[:k]
             ]
-            for query, found in zip(queries, self._matrix.best(numbers, k, rows))
+            for query, found in zip(queries, self._matrix.best(queries, k, rows))
         ]
 
     def _matching(self, where: Metadata) -> List[int]:
@@ -163,7 +162,7 @@ class SessionVectors:
         """
         mean = self._mean(centring)
         shifted = shifted_query(query, mean)
-        (found,) = self._matrix.best([grid_query(shifted).numbers], pool)
+        (found,) = self._matrix.best([grid_query(shifted)], pool)
         chosen = {row for row, _ in self._ranked(found)[:pool]}
         chosen.update(self._row_of[one] for one in also if one in self._row_of)
         rows = sorted(chosen)

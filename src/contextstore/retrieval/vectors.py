@@ -150,10 +150,12 @@ class GridQuery(NamedTuple):
 
     Attributes:
         numbers: the components, each of at most 24 bits.
-        scale: one over the length of them; 0 for the zero vector.
+        length: the root of the sum of their squares.
+        scale: one over that length; 0 for the zero vector.
     """
 
     numbers: FloatArray
+    length: float
     scale: float
 
 
@@ -177,7 +179,8 @@ def grid_query(vector: FloatArray) -> GridQuery:
         whole = numpy.rint(numpy.ldexp(components, bits - exponent)) + 0.0
         numbers = array("f", whole.astype(numpy.float32).tobytes())
         square = float(whole @ whole)
-    return GridQuery(numbers, 1.0 / math.sqrt(square) if square else 0.0)
+    length = math.sqrt(square)
+    return GridQuery(numbers, length, 1.0 / length if length else 0.0)
 
 
 def tree_sum(values: List[float]) -> float:
