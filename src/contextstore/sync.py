@@ -339,7 +339,7 @@ class SyncSessionStore(_Face):
         retrieval: Optional[RetrievalBackend] = None,
         config: Optional[SessionStoreConfig] = None,
     ) -> None:
-        self.store = SessionStore(memory, retrieval, config)
+        self.store: SessionStore = SessionStore(memory, retrieval, config)
 
     @classmethod
     def of(cls, store: SessionStore) -> SyncSessionStore:

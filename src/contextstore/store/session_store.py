@@ -88,7 +88,7 @@ class SessionStore:
             )
         self.memory = memory
         self.retrieval = retrieval
-        self.config = config or SessionStoreConfig()
+        self.config: SessionStoreConfig = config or SessionStoreConfig()
         self._writer = Writer(memory, Stamps.of(None, None))
         self._background = BackgroundWork()
         self.config.check(retrieval)
