@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from contextstore import _hop
 from contextstore.errors import InvalidInputError
-from contextstore.retrieval import InMemoryEmbeddingStore
-from contextstore.retrieval import memory as memory_module
+from contextstore.retrieval import InMemoryEmbeddingStore, vector_store
 
 drive = _hop.drive
 
@@ -109,18 +108,23 @@ class TestSearch:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = filled([0.0, 1.0], [1.0, 0.0])
-        monkeypatch.setattr(memory_module, "_INLINE_NUMBERS", 1)
+        monkeypatch.setattr(vector_store, "_INLINE_NUMBERS", 1)
         threads: List[int] = []
         search = InMemoryEmbeddingStore._search
 
-        def noting(*arguments: Any) -> Any:
+        def noting(*arguments: Any, inline: bool = False) -> Any:
+            found = search(*arguments, inline=inline)
             threads.append(threading.get_ident())
-            return search(*arguments)
+            return found
 
         monkeypatch.setattr(InMemoryEmbeddingStore, "_search", noting)
         items = asyncio.run(store.search("s", [1.0, 0.0], 1))
         assert items[0].message_id == "m1"
+        assert len(threads) == 1
         assert threads != [threading.get_ident()]
+        scanned = asyncio.run(store.scan("s", [1.0, 0.0], 0.0))
+        assert scanned is not None
+        assert list(scanned.cosines) == [0.0, 1.0]
 
 
 @pytest.mark.usefixtures("arithmetic")
