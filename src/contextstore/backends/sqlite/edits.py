@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 from contextstore import messages
 from contextstore.backends.records import check_version, updated_record
 from contextstore.backends.results import WriteResult
-from contextstore.backends.sqlite import rows
+from contextstore.backends.sqlite import rows, vector_rows
 from contextstore.backends.sqlite.place import Place
 from contextstore.errors import ConflictError, InvalidInputError
 from contextstore.messages import Message
@@ -71,7 +71,7 @@ def set_metadata(
 def fork(
     connection: sqlite3.Connection, place: Place, target: Place, at: Optional[str]
 ) -> WriteResult:
-    """Copy a session, its messages and its metadata under a new id."""
+    """Copy a session, its messages, their vectors and its metadata under a new id."""
     source = rows.existing_session(connection, place.session_id)
     last = source.last
     if at is not None:
@@ -90,4 +90,7 @@ def fork(
     # Through Python, so that damage is found and not sealed anew.
     records = rows.load_records(connection, place, source)[: last - source.pruned]
     rows.insert(connection, target, copy, source.pruned, records)
+    vector_rows.copy(
+        connection, place.location, place.session_id, target.session_id, copy.number
+    )
     return WriteResult(tuple(record.id for record in records), last + copy.changes)

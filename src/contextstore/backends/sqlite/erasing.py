@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
-from contextstore.backends.sqlite import rows, text_index
+from contextstore.backends.sqlite import legacy, rows, text_index, vector_rows
 from contextstore.backends.sqlite.listing import Filter, numbers
 from contextstore.errors import SessionNotFoundError
 
@@ -15,27 +15,34 @@ class Erased(NamedTuple):
 
     session_ids: Tuple[str, ...]
     message_count: int
+    vector_count: int
 
 
 def erase(
     connection: sqlite3.Connection, session_id: Optional[str], wanted: Filter
 ) -> Erased:
-    """Delete the sessions that are meant, and write the text index anew."""
-    ids: List[str]
+    """Delete the sessions that are meant, and drop the text index with its words.
+
+    A session may have vectors alone, under ids that are no stored messages.
+    """
     if session_id is not None:
-        if rows.find_session(connection, session_id) is None:
-            raise SessionNotFoundError.of(session_id)
         ids = [session_id]
     else:
         ids = [name for _, name in numbers(connection, wanted)]
-    count = 0
+    message_count = vector_count = 0
     for name in ids:
-        session = rows.existing_session(connection, name)
-        count += session.last - session.pruned
-        rows.delete_session(connection, session)
+        session = rows.find_session(connection, name)
+        vectors = vector_rows.discard_session(connection, name, None)
+        if session is not None:
+            message_count += session.last - session.pruned
+            rows.delete_session(connection, session)
+        elif not vectors:
+            raise SessionNotFoundError.of(name)
+        vector_count += vectors
+        legacy.forget_session(connection, name)
     if ids:
         text_index.purge(connection)
-    return Erased(tuple(ids), count)
+    return Erased(tuple(ids), message_count, vector_count)
 
 
 def purge_log(connection: sqlite3.Connection) -> bool:

@@ -109,7 +109,7 @@ class SQLiteMemory(MemoryBackend):
             ConflictError: it has another version.
             CorruptDataError: what is stored is damaged, and was left as it is.
         """
-        return await self._engine.writer.submit(
+        return await self._engine.change(
             partial(
                 sessions.save,
                 place=self._place(session_id),
@@ -158,7 +158,7 @@ class SQLiteMemory(MemoryBackend):
             SessionNotFoundError: there is no such session.
         """
         place = self._place(session_id)
-        await self._engine.writer.submit(partial(sessions.delete_session, place=place))
+        await self._engine.change(partial(sessions.delete_session, place=place))
 
     async def delete_interaction(
         self, session_id: str, interaction_id: str
@@ -169,7 +169,7 @@ class SQLiteMemory(MemoryBackend):
             SessionNotFoundError: there is no such session.
             InteractionNotFoundError: the session has no such message.
         """
-        return await self._engine.writer.submit(
+        return await self._engine.change(
             partial(
                 sessions.delete_interaction,
                 place=self._place(session_id),
@@ -242,7 +242,7 @@ class SQLiteMemory(MemoryBackend):
         interaction_id = _interaction_id(interaction_id)
         prepared = messages.prepare_message(message)
         edits.refuse_other_id(prepared, interaction_id)
-        return await self._engine.writer.submit(
+        return await self._engine.change(
             partial(
                 edits.update_interaction,
                 place=self._place(session_id),
@@ -291,7 +291,7 @@ class SQLiteMemory(MemoryBackend):
         dry_run: bool = False,
     ) -> PruneResult:
         """Remove old messages in whole groups; see MemoryBackend."""
-        return await self._engine.writer.submit(
+        return await self._engine.change(
             partial(
                 pruning.prune,
                 location=self._lease.location,
@@ -320,12 +320,11 @@ class SQLiteMemory(MemoryBackend):
         if session_id is not None:
             messages.validate_session_id(session_id)
         wanted = Filter.checked(None, where)
-        writer = self._engine.writer
-        erased = await writer.submit(
+        erased = await self._engine.change(
             partial(erasing.erase, session_id=session_id, wanted=wanted)
         )
-        purged = await writer.submit_exclusive(erasing.purge_log)
-        return EraseReceipt(erased.session_ids, erased.message_count, 0, purged)
+        purged = await self._engine.writer.submit_exclusive(erasing.purge_log)
+        return EraseReceipt(*erased, purged)
 
     async def search_text(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime, timedelta, timezone
+from itertools import groupby
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from contextstore import messages
@@ -97,10 +98,9 @@ def _prune_session(
         return ()
     records = rows.load_records(connection, place, session)
     old = _whole_groups(records, cut - session.pruned)
-    pinned = [record for record in old if record.pinned]
     gone = tuple(record.id for record in old if not record.pinned)
     if gone and not dry_run:
-        _remove(connection, place, session, session.pruned + len(old), pinned)
+        _remove(connection, place, session, old)
     return gone
 
 
@@ -112,7 +112,7 @@ def _last_old(connection: sqlite3.Connection, session: SessionRow, age: Age) -> 
     if age.written_before is not None:
         (young,) = connection.execute(
             "SELECT min(position) FROM context_messages"
-            # A pinned one stays anyway, and is written anew by every prune.
+            # A pinned one stays anyway, and holds up no other.
             " WHERE session = ? AND written >= ? AND pinned = 0",
             (session.number, age.written_before),
         ).fetchone()
@@ -143,15 +143,22 @@ def _remove(
     connection: sqlite3.Connection,
     place: Place,
     session: SessionRow,
-    last_old: int,
-    pinned: Sequence[Record],
+    old: Sequence[Record],
 ) -> None:
-    """Delete the old messages, and put the pinned ones of them before what stays."""
-    rows.delete_range(connection, session, session.pruned + 1, last_old)
-    pruned = last_old - len(pinned)
-    rows.insert(connection, place, session, pruned, pinned)
+    """Delete the old messages, and move the pinned ones of them before what stays."""
+    placed = list(enumerate(old, start=session.pruned + 1))
+    for is_pinned, run in groupby(placed, key=lambda one: one[1].pinned):
+        positions = [position for position, _ in run]
+        if not is_pinned:
+            rows.delete_range(connection, session, positions[0], positions[-1])
+    # Moved, not written again: what is derived from a message hangs on its row.
+    free = session.pruned + len(old)
+    for position, record in reversed(placed):
+        if record.pinned:
+            rows.move(connection, place, session, position, free, record)
+            free -= 1
     connection.execute(
         "UPDATE context_sessions SET pruned = ? WHERE number = ?",
-        (pruned, session.number),
+        (free, session.number),
     )
     rows.set_version(connection, session, session.last, session.version + 1)

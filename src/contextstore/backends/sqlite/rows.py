@@ -161,6 +161,22 @@ def replace(
     text_index.remember(connection, session.number, position)
 
 
+def move(
+    connection: sqlite3.Connection,
+    place: Place,
+    session: SessionRow,
+    position: int,
+    free: int,
+    record: Record,
+) -> None:
+    """Move the record at a position to one that is free."""
+    connection.execute(
+        "UPDATE context_messages SET position = ?, checksum = ?"
+        " WHERE session = ? AND position = ?",
+        (free, seal(place.base(), free, record.body), session.number, position),
+    )
+
+
 def id_key(message_id: str) -> int:
     """Return a number to find an id by, which an index keeps in a fifth of the space.
 

@@ -50,12 +50,65 @@ CREATE UNIQUE INDEX context_messages_position ON context_messages (session, posi
 CREATE INDEX context_messages_pinned ON context_messages (session, position)
     WHERE pinned = 1;
 CREATE INDEX context_messages_id ON context_messages (session, id_key);
+
+CREATE TABLE context_vector_sessions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    session_id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    dimension INTEGER NOT NULL,
+    -- Vectors that were removed or replaced: whoever holds copies begins anew.
+    changes INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (session_id, model)
+);
+CREATE INDEX context_vector_sessions_model
+    ON context_vector_sessions (model, dimension);
+CREATE TABLE context_vectors (
+    -- The number of the session in the upper 32 bits, the order of adding in the lower:
+    -- what belongs together lies together, which halves the time to read it.
+    place INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    -- CRC-32 of id, metadata and vector, plus that of session id and model.
+    checksum INTEGER NOT NULL,
+    metadata BLOB NOT NULL,
+    vector BLOB NOT NULL
+);
+CREATE UNIQUE INDEX context_vectors_id ON context_vectors (session, message_id);
 """
+
+# The vectors of a message go with it, and a session without vectors is forgotten.
+_VECTORS_OF_MESSAGE = """
+DELETE FROM context_vectors WHERE message_id = OLD.message_id AND session IN (
+    SELECT v.number FROM context_sessions AS s
+    JOIN context_vector_sessions AS v ON v.session_id = s.session_id
+    WHERE s.number = OLD.session
+)"""
+_TRIGGERS = (
+    f"""
+CREATE TRIGGER context_messages_deleted AFTER DELETE ON context_messages
+BEGIN {_VECTORS_OF_MESSAGE}; END""",
+    f"""
+CREATE TRIGGER context_messages_changed AFTER UPDATE OF body ON context_messages
+WHEN NEW.body IS NOT OLD.body
+BEGIN {_VECTORS_OF_MESSAGE}; END""",
+    """
+CREATE TRIGGER context_vectors_deleted AFTER DELETE ON context_vectors
+BEGIN
+    UPDATE context_vector_sessions SET changes = changes + 1 WHERE number = OLD.session;
+    DELETE FROM context_vector_sessions WHERE number = OLD.session
+    AND NOT EXISTS (SELECT 1 FROM context_vectors WHERE session = OLD.session);
+END""",
+    """
+CREATE TRIGGER context_vectors_changed AFTER UPDATE ON context_vectors
+BEGIN
+    UPDATE context_vector_sessions SET changes = changes + 1 WHERE number = NEW.session;
+END""",
+)
 
 
 def m001_rows(connection: sqlite3.Connection, location: str) -> None:
     """Create the tables, and bring over what contextstore 1.0.1 left in the file."""
-    for statement in _TABLES.split(";\n"):
+    for statement in (*_TABLES.split(";\n"), *_TRIGGERS):
         if statement.strip():
             connection.execute(statement)
     if has_legacy_table(connection):
