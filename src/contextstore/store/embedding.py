@@ -11,7 +11,7 @@ from contextstore.backends.base import MemoryBackend
 from contextstore.errors import EmbeddingError
 from contextstore.retrieval.documents import Document, index_text
 from contextstore.retrieval.upkeep import Entry, VectorUpkeep
-from contextstore.store.indexes import SessionIndexes
+from contextstore.store.indexes import IndexedSession, SessionIndexes
 
 __all__ = [
     "CatchUp",
@@ -76,14 +76,14 @@ class CatchUp:
         # The state of each session at which everything was tried.
         self._tried: Dict[str, object] = {}
 
-    async def on_use(self, session_id: str, upkeep: VectorUpkeep) -> None:
+    async def on_use(
+        self, session_id: str, session: IndexedSession, upkeep: VectorUpkeep
+    ) -> None:
         """Embed what a session lacks, once for each state that it is in.
 
         Raises:
             EmbeddingError: naming the messages that stay without a vector.
         """
-        session, gone = await self._indexes.current(session_id)
-        await upkeep.remove(session_id, gone)
         if session.seen is not None and self._tried.get(session_id) == session.seen:
             return
         self._tried[session_id] = session.seen

@@ -47,6 +47,7 @@ class IndexedSession:
         self.seen: Optional[_Seen] = None
         self._count = 0
         self._strays: Dict[str, Document] = {}
+        self._all_known: Tuple[Tuple[str, ...], int] = ((), 0)
 
     @property
     def documents(self) -> List[Document]:
@@ -85,9 +86,19 @@ class IndexedSession:
         self.index.truncate(self._count)
         self._add_strays()
 
-    def unknown(self, ids: Sequence[str]) -> List[str]:
-        """Return those ids that the index does not hold."""
-        return [one for one in ids if self.index.row_of(one) is None]
+    def unknown(self, ids: Tuple[str, ...]) -> List[str]:
+        """Return those ids that the index does not hold.
+
+        A store gives the same object for the ids of a session as long as they are the
+        same, so that most often nothing has to be looked up.
+        """
+        known, version = self._all_known
+        if known is ids and version == self.index.version:
+            return []
+        missing = [one for one in ids if self.index.row_of(one) is None]
+        if not missing:
+            self._all_known = (ids, self.index.version)
+        return missing
 
     def _add_strays(self) -> None:
         for document in self._strays.values():

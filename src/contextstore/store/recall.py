@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore._hop import call, reach
 from contextstore.errors import ConfigurationError, EmbeddingError, InvalidInputError
@@ -15,7 +15,7 @@ from contextstore.retrieval.documents import Document
 from contextstore.retrieval.hybrid import HybridQuery, Ranked, scan_backend
 from contextstore.retrieval.upkeep import VectorUpkeep
 from contextstore.retrieval.weights import RetrievalWeights
-from contextstore.store.indexes import IndexedSession, SessionIndexes
+from contextstore.store.indexes import IndexedSession
 
 __all__ = ["MODES", "Recall", "validate_mode"]
 
@@ -44,17 +44,16 @@ class Recall:
     """Rank the messages of sessions by words and meaning.
 
     Args:
-        indexes: what is searched of each session.
         weights: the constants of the rule.
     """
 
-    def __init__(self, indexes: SessionIndexes, weights: RetrievalWeights) -> None:
-        self._indexes = indexes
+    def __init__(self, weights: RetrievalWeights) -> None:
         self._weights = weights
 
     async def find(
         self,
         session_id: str,
+        session: IndexedSession,
         query: str,
         k: int,
         mode: str,
@@ -63,9 +62,9 @@ class Recall:
         """Return the ``k`` best messages.
 
         Args:
+            session: what is searched of the session, up to date.
             upkeep: the vectors and what makes them; None where there are none.
         """
-        session, _ = await self._indexes.current(session_id)
         if mode == "dense":
             return await self._by_cosine(session, session_id, query, k, upkeep)
         scan = None
@@ -87,7 +86,7 @@ class Recall:
 
     async def find_across(
         self,
-        session_ids: Sequence[str],
+        sessions: Mapping[str, IndexedSession],
         query: str,
         k: int,
         upkeep: Optional[VectorUpkeep],
@@ -98,9 +97,9 @@ class Recall:
         the cosine where all have one, else the share of the query's words.
         """
         found: List[RetrievedItem] = []
-        for session_id in session_ids:
-            for item in await self.find(session_id, query, k, "hybrid", upkeep):
-                found.append(replace(item, session_id=session_id))
+        for session_id, session in sessions.items():
+            best = await self.find(session_id, session, query, k, "hybrid", upkeep)
+            found += [replace(item, session_id=session_id) for item in best]
         pool = make_columns()
         dense = pool.standardised(pool.of([item.cosine or 0.0 for item in found]))
         words = pool.standardised(pool.of([item.lexical or 0.0 for item in found]))
@@ -160,11 +159,12 @@ class Recall:
         store, weights = upkeep.backend, self._weights
         if not isinstance(store, ScanningBackend):
             return await scan_backend(store, session_id, vector, weights)
-        pool, also = None, ()
+        pool: Optional[int] = None
+        also: Sequence[str] = ()
         with session.lock:
             if len(session.index) > weights.full_scan:
                 asked = HybridQuery(session.index, query, weights)
-                pool, also = weights.pool, tuple(asked.best_by_words())
+                pool, also = weights.pool, asked.best_by_words()
         scan = await reach(
             store, store.scan(session_id, vector, weights.centring, pool, also)
         )

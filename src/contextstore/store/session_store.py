@@ -48,7 +48,7 @@ from contextstore.store.embedding import (
     Progress,
     entry_of,
 )
-from contextstore.store.indexes import SessionIndexes
+from contextstore.store.indexes import IndexedSession, SessionIndexes
 from contextstore.store.recall import Recall, validate_mode
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class SessionStore:
         self._upkeep = _upkeep_of(retrieval, self.config)
         self._indexes = SessionIndexes(memory)
         self._catch_up = CatchUp(memory, self._indexes)
-        self._recall = Recall(self._indexes, self.config.weights)
+        self._recall = Recall(self.config.weights)
 
     async def load_context(
         self, session_id: str, k: Optional[int] = None
@@ -305,9 +305,8 @@ class SessionStore:
         upkeep = self._embedding("mode='dense'") if mode == "dense" else self._upkeep
         if k == 0:
             return []
-        if mode != "lexical":
-            await self._catch_up_on(session_id)
-        return await self._recall.find(session_id, query, k, mode, upkeep)
+        session = await self._current(session_id)
+        return await self._recall.find(session_id, session, query, k, mode, upkeep)
 
     async def search(
         self,
@@ -332,9 +331,8 @@ class SessionStore:
         query = validate_query(query)
         k = validate_count(k)
         names = await self._catch_up.session_ids(where, prefix)
-        for name in names if self.config.auto_embed else ():
-            await self._catch_up_on(name)
-        return await self._recall.find_across(names, query, k, self._upkeep)
+        sessions = {name: await self._current(name) for name in names}
+        return await self._recall.find_across(sessions, query, k, self._upkeep)
 
     async def build_context(
         self,
@@ -570,12 +568,18 @@ class SessionStore:
             self._indexes.drop(session_id, message_ids)
             await self._upkeep.remove(session_id, message_ids)
 
-    async def _catch_up_on(self, session_id: str) -> None:
-        """Embed what a crash or a failing function left behind."""
+    async def _current(self, session_id: str) -> IndexedSession:
+        """Return what is searched of a session, its vectors in step.
+
+        What a crash or a failing function left without a vector is embedded now.
+        """
+        session, gone = await self._indexes.current(session_id)
+        await self._remove_vectors(session_id, gone)
         if self._upkeep is not None and self.config.auto_embed:
             await self._reporting(
-                session_id, self._catch_up.on_use(session_id, self._upkeep)
+                session_id, self._catch_up.on_use(session_id, session, self._upkeep)
             )
+        return session
 
     async def _reporting(self, session_id: str, work: Awaitable[object]) -> None:
         """Await embedding that must not fail what it follows."""
