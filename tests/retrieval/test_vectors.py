@@ -172,10 +172,13 @@ def test_arrays_of_numpy_are_vectors(kind: str) -> None:
         ([10**400], "v"),
     ],
 )
-def test_what_is_no_finite_vector_is_refused(vector: Any, path: str) -> None:
-    with pytest.raises(InvalidInputError) as caught:
-        floats_of(vector, "v")
-    assert caught.value.path == path
+def test_what_is_no_finite_vector_is_refused(
+    arithmetic: str, vector: Any, path: str
+) -> None:
+    for function in (floats_of, grid_query):
+        with pytest.raises(InvalidInputError) as caught:
+            function(vector, "v")
+        assert caught.value.path == path
 
 
 def test_a_finite_vector_may_have_an_infinite_sum() -> None:

@@ -133,4 +133,4 @@ class VectorSum:
         if not self._count or len(query) != len(self._total):
             return None
         mean = common_part(self._total, self._count, share)
-        return shifted_query(grid_query(floats_of(query)), mean).tolist()
+        return shifted_query(grid_query(query), mean).tolist()

@@ -250,6 +250,10 @@ class NumpyMatrix:
             everything = numpy.arange(len(data))
             yield from (everything for _ in queries)
             return
+        if len(queries) == 1:
+            rough = data @ numpy.frombuffer(queries[0].numbers, self._type)
+            yield self._reaching(rough, k, self._error * queries[0].length)
+            return
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             some = queries[start : start + _QUERIES_AT_ONCE]
             block = numpy.array([query.numbers for query in some], self._type)
@@ -270,7 +274,7 @@ class NumpyMatrix:
     def _scores(self, data: Any, query: FloatArray) -> Any:
         """Return the exact scores of all rows, widening them block by block."""
         numpy = self._numpy
-        wide_query = numpy.array(query, dtype=numpy.float64)
+        wide_query = numpy.frombuffer(query, self._type).astype(numpy.float64)
         if data.size <= _BLOCK_NUMBERS:
             # BLAS may give -0.0, which compares equal but prints otherwise.
             return data.astype(numpy.float64) @ wide_query + 0.0

@@ -56,19 +56,23 @@ def floats_of(vector: Any, path: str = "vector") -> FloatArray:
     Raises:
         InvalidInputError: it is empty, no sequence of numbers, or not finite.
     """
-    components = _components_of(vector, path)
-    if not components:
-        raise InvalidInputError(f"{path} has no components", path=path)
-    try:
-        values = array("d", components)
-    except TypeError:
-        raise _no_number(components, path) from None
-    except OverflowError:
-        raise _not_finite(path) from None
+    values = _doubles_of(vector, path)
     # The sum is finite only if all are, but large ones may overflow it.
     if not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
         raise _not_finite(path)
     return values
+
+
+def _doubles_of(vector: Any, path: str) -> FloatArray:
+    components = _components_of(vector, path)
+    if not components:
+        raise InvalidInputError(f"{path} has no components", path=path)
+    try:
+        return array("d", components)
+    except TypeError:
+        raise _no_number(components, path) from None
+    except OverflowError:
+        raise _not_finite(path) from None
 
 
 def _components_of(vector: Any, path: str) -> Sequence[Any]:
@@ -159,28 +163,40 @@ class GridQuery(NamedTuple):
     scale: float
 
 
-def grid_query(vector: FloatArray) -> GridQuery:
+def grid_query(vector: Any, path: str = "query_vector") -> GridQuery:
     """Return a vector in whole numbers, to be multiplied with vectors on the grid.
 
     Args:
-        vector: finite doubles, as ``floats_of`` returns them.
+        vector: what ``floats_of`` takes.
+        path: what to call it in an error.
+
+    Raises:
+        InvalidInputError: as ``floats_of`` does.
     """
+    components = _doubles_of(vector, path)
     # d numbers of b bits have squares of 2 b bits, whose sum has log2(d) bits more.
-    bits = min(24, (53 - (len(vector) - 1).bit_length()) // 2)
+    bits = min(24, (53 - (len(components) - 1).bit_length()) // 2)
     numpy = _optional.find("numpy")
     if numpy is None:
-        exponent = math.frexp(max(map(abs, vector)))[1]
-        shift = bits - exponent
-        numbers = array("f", [round(math.ldexp(one, shift)) for one in vector])
+        exponent = _exponent_of(max(map(abs, floats_of(components, path))), path)
+        shifted = [math.ldexp(one, bits - exponent) for one in components]
+        numbers = array("f", map(round, shifted))
         square = sum(map(mul, numbers, numbers))
     else:
-        components = numpy.frombuffer(vector)
-        exponent = math.frexp(numpy.abs(components).max())[1]
-        whole = numpy.rint(numpy.ldexp(components, bits - exponent)) + 0.0
+        values = numpy.frombuffer(components)
+        exponent = _exponent_of(float(numpy.abs(values).max()), path)
+        whole = numpy.rint(numpy.ldexp(values, bits - exponent)) + 0.0
         numbers = array("f", whole.astype(numpy.float32).tobytes())
         square = float(whole @ whole)
     length = math.sqrt(square)
     return GridQuery(numbers, length, 1.0 / length if length else 0.0)
+
+
+def _exponent_of(largest: float, path: str) -> int:
+    """Return the power of two just above a number; numpy's maximum keeps a NaN."""
+    if not math.isfinite(largest):
+        raise _not_finite(path)
+    return math.frexp(largest)[1]
 
 
 def tree_sum(values: List[float]) -> float:
