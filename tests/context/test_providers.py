@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import copy
+from typing import Any, Dict, List
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contextstore.context import to_anthropic, to_openai, validate
+from contextstore.context.builder import ContextBuilder
+from contextstore.errors import InvalidInputError
+from tests.context.histories import (
+    WordTokenizer,
+    block_histories,
+    chat_histories,
+    response_histories,
+)
+
+Message = Dict[str, Any]
+
+BUILDER = ContextBuilder(WordTokenizer())
+budgets = st.integers(0, 500)
+strategies = st.sampled_from(["truncate_oldest", "recent_only"])
+histories = st.one_of(chat_histories, block_histories, response_histories)
+
+
+@given(st.one_of(chat_histories, response_histories), budgets, strategies)
+def test_what_is_built_is_valid_for_openai_as_it_is(
+    history: List[Message], budget: int, strategy: str
+) -> None:
+    prompt = BUILDER.build(history, budget, strategy).messages
+    if prompt:
+        assert validate(prompt, "openai") == []
+
+
+@given(histories, budgets, strategies)
+def test_what_is_built_is_valid_for_both_after_conversion(
+    history: List[Message], budget: int, strategy: str
+) -> None:
+    prompt = BUILDER.build(history, budget, strategy).messages
+    before = copy.deepcopy(prompt)
+    request = to_anthropic(prompt)
+    if request["messages"]:
+        assert validate(request, "anthropic") == []
+    chat = to_openai(prompt)
+    if chat:
+        assert validate(chat, "openai") == []
+    assert prompt == before
+
+
+def call(call_id: str = "c", arguments: str = '{"a": 1}') -> Message:
+    function = {"name": "find", "arguments": arguments}
+    made = {"id": call_id, "type": "function", "function": function}
+    return {"role": "assistant", "content": None, "tool_calls": [made]}
+
+
+def answer(call_id: str = "c", content: Any = "found") -> Message:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+USER = {"role": "user", "content": "hello"}
+ASSISTANT = {"role": "assistant", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [answer()],
+        [call(), USER],
+        [call(), USER, answer()],
+        [call(), answer(), answer()],
+        [{"content": "no role", "role": "robot"}],
+        [{"role": "user", "content": None}],
+        [{"role": "assistant", "content": None}],
+        [{"role": "assistant", "content": []}],
+        [{"role": "user", "content": 7}],
+        [{"role": "assistant", "content": "x", "tool_calls": []}],
+        [{"role": "user", "content": "x", "tool_calls": [1]}],
+        [{"role": "assistant", "content": "x", "tool_calls": "y"}],
+        [{"role": "assistant", "content": "x", "tool_calls": [{"type": "function"}]}],
+        [{"role": "user", "content": "x", "name": "two words"}],
+        [{"type": "function_call_output", "call_id": "x", "output": ""}],
+        [{"type": "function_call", "call_id": "x"}, USER],
+        [{"type": "reasoning", "summary": []}],
+        [{"type": "reasoning", "summary": []}, USER],
+    ],
+)
+def test_openai_would_refuse(messages: List[Message]) -> None:
+    assert validate(messages, "openai") != []
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [USER, ASSISTANT],
+        [USER, call(), answer()],
+        [USER, call()],
+        [{"role": "assistant", "content": None, "refusal": "no"}],
+        [{"role": "user", "content": [{"type": "text", "text": "x"}], "id": "1"}],
+        [
+            {"type": "reasoning", "summary": []},
+            {"type": "message", "role": "assistant", "content": "x"},
+        ],
+        [{"type": "function_call", "call_id": "x"}],
+    ],
+)
+def test_openai_would_take(messages: List[Message]) -> None:
+    assert validate(messages, "openai") == []
+
+
+def use(call_id: str = "c", name: str = "find", given: Any = None) -> Message:
+    block = {"type": "tool_use", "id": call_id, "name": name, "input": given or {}}
+    return {"role": "assistant", "content": [block]}
+
+
+def given_back(call_id: str = "c", *others: Message) -> Message:
+    result = {"type": "tool_result", "tool_use_id": call_id, "content": "found"}
+    return {"role": "user", "content": [result, *others]}
+
+
+TEXT = {"type": "text", "text": "and then?"}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [ASSISTANT],
+        [USER, USER],
+        [{"role": "system", "content": "x"}],
+        [{"role": "user", "content": " "}],
+        [{"role": "user", "content": []}],
+        [USER, use(), USER],
+        [USER, use(), given_back("other")],
+        [given_back()],
+        [USER, use(), {"role": "user", "content": [TEXT, *given_back()["content"]]}],
+        [USER, use(), given_back("c", *given_back()["content"])],
+        [USER, use(), given_back(), use(), given_back()],
+        [USER, use("not legal")],
+        [USER, use("c", "not legal")],
+        [USER, use("c", "find", [1])],
+        [{"role": "user", "content": use()["content"]}],
+        [USER, {"role": "assistant", "content": "ends badly "}],
+        {"system": " ", "messages": [USER]},
+        {"system": [{"type": "text", "text": ""}], "messages": [USER]},
+    ],
+)
+def test_anthropic_would_refuse(messages: Any) -> None:
+    assert validate(messages, "anthropic") != []
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [USER, ASSISTANT],
+        [USER, use(), given_back("c", TEXT)],
+        [USER, use()],
+        {"system": "Be kind.", "messages": [USER]},
+    ],
+)
+def test_anthropic_would_take(messages: Any) -> None:
+    assert validate(messages, "anthropic") == []
+
+
+@pytest.mark.parametrize(
+    ("messages", "provider"),
+    [
+        ([USER, call()], "openai"),
+        ([{"type": "function_call", "call_id": "x"}], "openai"),
+        ([USER, use()], "anthropic"),
+    ],
+)
+def test_an_open_call_is_no_complete_prompt(
+    messages: List[Message], provider: str
+) -> None:
+    assert validate(messages, provider) == []
+    (fault,) = validate(messages, provider, complete=True)
+    assert fault.position == len(messages) - 1
+
+
+def test_other_providers_are_not_known() -> None:
+    with pytest.raises(InvalidInputError, match="provider"):
+        validate([], "cohere")
+
+
+def test_a_conversation_comes_back_from_anthropic() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}}
+    linked = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    chat: List[Message] = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": [TEXT, image, linked]},
+        call(),
+        answer(),
+        {"role": "assistant", "content": "Here it is."},
+        {"role": "user", "content": "thanks"},
+    ]
+    request = to_anthropic(chat)
+    assert validate(request, "anthropic") == []
+    assert request["system"] == [{"type": "text", "text": "Be kind."}]
+    assert request["messages"][1]["content"][0]["input"] == {"a": 1}
+    assert to_openai(request) == chat
+
+
+def test_what_the_store_adds_is_taken_out() -> None:
+    stored = {**USER, "id": "1", "timestamp": "t", "metadata": {}}
+    assert to_openai([stored]) == [USER]
+    assert to_anthropic([stored]) == {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]
+    }
+
+
+def test_the_user_begins() -> None:
+    request = to_anthropic([ASSISTANT, USER])
+    assert [m["role"] for m in request["messages"]] == ["user", "assistant", "user"]
+    assert to_openai(request) == [ASSISTANT, USER]
+
+
+def test_messages_of_one_role_are_joined_with_results_first() -> None:
+    request = to_anthropic([USER, call("x"), answer("x"), USER, USER])
+    joined = request["messages"][-1]["content"]
+    assert [block["type"] for block in joined] == ["tool_result", "text", "text"]
+
+
+def test_ids_and_names_are_made_legal_and_unique() -> None:
+    history = [USER, call("a b"), answer("a b"), call("a b"), answer("a b")]
+    request = to_anthropic(history)
+    assert validate(request, "anthropic") == []
+    uses = [m["content"][0]["id"] for m in request["messages"][1::2]]
+    assert uses == ["a_b", "a_b_2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [("", {}), ("[1]", {"arguments": [1]}), ("{broken", {"arguments": "{broken"})],
+)
+def test_arguments_become_an_object(arguments: str, expected: Any) -> None:
+    request = to_anthropic([USER, call("c", arguments)])
+    assert request["messages"][1]["content"][0]["input"] == expected
+
+
+def test_response_items_become_messages() -> None:
+    items: List[Message] = [
+        USER,
+        {"type": "reasoning", "summary": []},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "b", "name": "g", "input": "x"},
+        {"type": "function_call_output", "call_id": "a", "output": "1"},
+        {"type": "function_call_output", "call_id": "b", "output": [TEXT]},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "done"}],
+        },
+    ]
+    chat = to_openai(items)
+    assert [m["role"] for m in chat] == [
+        *("user", "assistant", "tool", "tool", "assistant")
+    ]
+    assert [c["id"] for c in chat[1]["tool_calls"]] == ["a", "b"]
+    assert chat[3]["content"] == "and then?"
+    assert chat[4]["content"] == [{"type": "text", "text": "done"}]
+    request = to_anthropic(items)
+    assert validate(request, "anthropic") == []
+    assert request["messages"][1]["content"][1]["input"] == {"arguments": "x"}
+
+
+def test_blocks_become_messages() -> None:
+    thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    source = {"type": "base64", "media_type": "image/png", "data": "iVBO"}
+    blocks = [
+        {"role": "assistant", "content": [thought, TEXT, *use()["content"]]},
+        given_back("c", {"type": "image", "source": source}),
+        {
+            "role": "user",
+            "content": ["bare", {"type": "input_image", "image_url": "u"}],
+        },
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "x"}]},
+    ]
+    chat = to_openai(blocks)
+    assert chat[0]["content"] == "and then?"
+    assert chat[1] == answer()
+    assert chat[2]["content"][0]["image_url"]["url"] == "data:image/png;base64,iVBO"
+    assert chat[3]["content"][0] == {"type": "text", "text": "bare"}
+    assert chat[4] == {"role": "assistant", "content": None}
+
+
+def test_what_has_no_place_is_named() -> None:
+    odd: List[Message] = [
+        {"role": "user", "content": [{"type": "input_audio"}, {"x": 1}, 5]},
+        {
+            "role": "assistant",
+            "content": None,
+            "refusal": "no",
+            "function_call": {"name": "f"},
+        },
+        {"role": "function", "name": "f", "content": "1"},
+        {"role": "assistant", "content": "over "},
+        {"type": "web_search_call"},
+    ]
+    request = to_anthropic(odd)
+    assert validate(request, "anthropic") == []
+    texts = [[b["text"] for b in m["content"]] for m in request["messages"]]
+    assert texts == [
+        ["[input_audio]", '{"x": 1}', "5"],
+        ["[called f]", "no"],
+        ["1"],
+        ["over"],
+    ]
+    assert to_openai([{"type": "web_search_call"}]) == []
+    assert to_openai([answer("c", {"a": 1})])[0]["content"] == {"a": 1}
+    output = {"type": "function_call_output", "call_id": "c", "output": {"a": 1}}
+    assert to_openai([output])[0]["content"] == '{"a": 1}'
