@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Callable, List, TypeVar
 
+from contextstore.backends.sqlite import text_index
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.readers import Readers
 from contextstore.backends.sqlite.writer import Writer
@@ -43,6 +44,14 @@ class Engine:
         if durability == "full":
             self._durability = durability
         self.writer.require_durability(durability)
+
+    async def change(self, change: Work[T]) -> T:
+        """Run a change that takes messages out of the text index, damaged or not."""
+        try:
+            return await self.writer.submit(change)
+        except text_index.DamagedIndexError:
+            await self.writer.submit(text_index.discard)
+            return await self.writer.submit(change)
 
     def close(self) -> None:
         """Close all connections; a call after this raises ClosedError."""

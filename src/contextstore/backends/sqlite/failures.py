@@ -25,6 +25,10 @@ _DAMAGED = (
     "constraint failed",
     "could not decode to utf-8",
     "unsupported file format",
+    # Tables of the text index that FTS5 cannot open or understand.
+    "vtable constructor failed",
+    "fts5",
+    "sql logic error",
 )
 _BUSY = ("locked", "busy")
 _CLOSED = ("closed database",)

@@ -69,6 +69,12 @@ def import_legacy(connection: sqlite3.Connection, location: str) -> None:
     _logger.info("copied %d sessions of contextstore 1.0.1", len(done))
 
 
+def forget_session(connection: sqlite3.Connection, session_id: str) -> None:
+    """Delete a session from the old table too: an erasure leaves nothing."""
+    if has_legacy_table(connection):
+        connection.execute("DELETE FROM tb_context WHERE session_id = ?", (session_id,))
+
+
 def _records(session_id: Any, text: Any) -> List[Record]:
     try:
         messages.validate_session_id(session_id)

@@ -18,8 +18,26 @@ from contextstore.errors import InvalidInputError, UnsupportedOperationError
 # How many messages one transaction indexes, so that writers need not wait long.
 _BATCH = 2000
 _WORD = re.compile(r"[^\W_]+")
+# The tables of an FTS5 index with one column (https://sqlite.org/fts5.html, section 9).
+_SHADOWS = {
+    "data": "(id INTEGER PRIMARY KEY, block BLOB)",
+    "idx": "(segid, term, pgno, PRIMARY KEY (segid, term)) WITHOUT ROWID",
+    "content": "(id INTEGER PRIMARY KEY, c0)",
+    "docsize": "(id INTEGER PRIMARY KEY, sz BLOB)",
+    "config": "(k PRIMARY KEY, v) WITHOUT ROWID",
+}
+_WHAT_FTS5_OPENS = (
+    "INSERT OR REPLACE INTO context_text_config (k, v) VALUES ('version', 4)",
+    # The averages and the structure of an index without words.
+    "INSERT OR REPLACE INTO context_text_data (id, block)"
+    " VALUES (1, x''), (10, x'00000000000000')",
+)
 # The newest indexed row while there is no index, or it has to be made anew.
 _NONE = -1
+
+
+class DamagedIndexError(Exception):
+    """Say that a change failed by the index alone: repeat it after ``discard``."""
 
 
 def forget(connection: sqlite3.Connection, session: int, first: int, last: int) -> None:
@@ -69,9 +87,9 @@ def discard(connection: sqlite3.Connection) -> None:
 
 
 def purge(connection: sqlite3.Connection) -> None:
-    """Write the index anew, so that no word of what left it stays behind."""
-    if newest_indexed(connection) != _NONE:
-        connection.execute("INSERT INTO context_text (context_text) VALUES ('rebuild')")
+    """Drop the index, so that no word of what left it stays behind."""
+    discard(connection)
+    _drop(connection)
 
 
 def extend(connection: sqlite3.Connection) -> bool:
@@ -122,6 +140,8 @@ def search(
     Args:
         ids: the first session id to look into, and one after the last.
     """
+    # A connection that has not seen the index made anew would open the old one.
+    newest_indexed(connection)
     return connection.execute(
         "SELECT s.session_id, m.position, m.checksum, m.body, m.message_id,"
         " -bm25(context_text) AS score FROM context_text"
@@ -169,7 +189,7 @@ def faults(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _make(connection: sqlite3.Connection) -> int:
     try:
-        connection.execute("DROP TABLE IF EXISTS context_text")
+        _drop(connection)
         connection.execute(
             "CREATE VIRTUAL TABLE context_text USING fts5"
             " (text, tokenize = 'porter unicode61')"
@@ -184,15 +204,41 @@ def _make(connection: sqlite3.Connection) -> int:
     return 0
 
 
+def _drop(connection: sqlite3.Connection) -> None:
+    """Drop the index and the tables that FTS5 keeps for it, damaged ones too.
+
+    FTS5 drops no table that it cannot open, so what it opens is first put back.
+    """
+    exists = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE name = 'context_text'"
+    ).fetchone()
+    if exists:
+        for name, columns in _SHADOWS.items():
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS context_text_{name} {columns}"
+            )
+        for statement in _WHAT_FTS5_OPENS:
+            connection.execute(statement)
+        connection.execute("DROP TABLE context_text")
+    for name in _SHADOWS:
+        connection.execute(f"DROP TABLE IF EXISTS context_text_{name}")
+
+
 def _unless_damaged(
     connection: sqlite3.Connection, statement: str, values: Tuple[object, ...]
 ) -> None:
-    """Change the index; if it turns out to be damaged, mark it for rebuilding."""
+    """Change the index; if it turns out to be damaged, mark it for rebuilding.
+
+    Raises:
+        DamagedIndexError: the damage ended the transaction as well.
+    """
     try:
         connection.execute(statement, values)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
+        if not connection.in_transaction:
+            raise DamagedIndexError from error
         discard(connection)
 
 
