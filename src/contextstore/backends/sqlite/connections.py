@@ -107,9 +107,11 @@ def _prepare(connection: sqlite3.Connection, location: str) -> None:
     connection.execute("PRAGMA cell_size_check = ON")
     # What is deleted is overwritten with zeros, so that erase can promise that.
     connection.execute("PRAGMA secure_delete = ON")
-    if is_current(connection, location):
-        return
+    # Asked first: it refuses a file that must not be written to.
+    current = is_current(connection, location)
     _switch_to_wal(connection, location)
+    if current:
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been faster.
