@@ -10,13 +10,14 @@ import pytest
 
 from contextstore import _hop
 from contextstore.retrieval import InMemoryEmbeddingStore, RetrievalBackend
-from contextstore.retrieval.base import RetrievedItem
+from contextstore.retrieval.base import RetrievedItem, ScanningBackend
 from contextstore.retrieval.dense import DenseScan, VectorSum
 from contextstore.retrieval.documents import Document, SessionIndex
-from contextstore.retrieval.hybrid import HybridQuery, Ranked, hybrid_search
+from contextstore.retrieval.hybrid import HybridQuery, Ranked, scan_backend
 from contextstore.retrieval.vectors import floats_of, unit_vectors
 from contextstore.retrieval.weights import RetrievalWeights
 
+DEFAULT = RetrievalWeights()
 PLAIN = RetrievalWeights(
     neighbour_share=0, long_weight=0, short_weight=0, window_weight=0, phrase_weight=0
 )
@@ -60,20 +61,19 @@ def search(
     vector: Optional[List[float]] = None,
     store: Optional[RetrievalBackend] = None,
     k: int = 10,
-    **options: Any,
+    weights: RetrievalWeights = DEFAULT,
+    vector_sum: Optional[VectorSum] = None,
 ) -> List[Ranked]:
-    """Search in the caller's thread."""
-    return _hop.drive(
-        hybrid_search(
-            index,
-            query,
-            k,
-            store=store,
-            session_id="s",
-            query_vector=vector,
-            **options,
-        )
-    )
+    """Rank as a session store does: words first, then the vectors of any backend."""
+    asked = HybridQuery(index, query, weights, pooled=isinstance(store, ForeignBackend))
+    scan = None
+    if isinstance(store, ScanningBackend):
+        pool = weights.pool if asked.pooled else None
+        also = asked.best_by_words() if asked.pooled else ()
+        scan = _hop.drive(store.scan("s", vector or [], weights.centring, pool, also))
+    elif store is not None:
+        scan = _hop.drive(scan_backend(store, "s", vector or [], weights, vector_sum))
+    return asked.rank(k, scan)
 
 
 def ids(found: Sequence[Ranked]) -> List[str]:

@@ -21,13 +21,13 @@ from typing import List, Optional, Sequence
 
 from contextstore import _hop
 from contextstore.retrieval.arithmetic import make_columns
-from contextstore.retrieval.base import RetrievalBackend, ScanningBackend
+from contextstore.retrieval.base import RetrievalBackend
 from contextstore.retrieval.columns import Column
 from contextstore.retrieval.dense import DenseScan, VectorSum
 from contextstore.retrieval.documents import SessionIndex
 from contextstore.retrieval.weights import RetrievalWeights
 
-__all__ = ["HybridQuery", "Ranked", "hybrid_search", "scan_backend"]
+__all__ = ["HybridQuery", "Ranked", "scan_backend"]
 
 _DEFAULT_WEIGHTS = RetrievalWeights()
 
@@ -169,41 +169,6 @@ class HybridQuery:
 def _cosine(scan: DenseScan, place: int) -> Optional[float]:
     value = scan.cosines[place]
     return None if value is None else max(-1.0, min(1.0, float(value)))
-
-
-async def hybrid_search(
-    index: SessionIndex,
-    query: str,
-    k: int,
-    *,
-    weights: RetrievalWeights = _DEFAULT_WEIGHTS,
-    store: Optional[RetrievalBackend] = None,
-    session_id: str = "",
-    query_vector: Optional[Sequence[float]] = None,
-    vector_sum: Optional[VectorSum] = None,
-) -> List[Ranked]:
-    """Rank the messages of a session by the rule.
-
-    Args:
-        store: where the vectors of the session are; without it, or without a query
-            vector, words alone count.
-        vector_sum: the sum of the vectors that a foreign store holds, if known.
-    """
-    if k == 0:
-        return []
-    if store is None or query_vector is None:
-        return HybridQuery(index, query, weights).rank(k)
-    foreign = not isinstance(store, ScanningBackend)
-    asked = HybridQuery(index, query, weights, pooled=foreign)
-    if isinstance(store, ScanningBackend):
-        pool = weights.pool if asked.pooled else None
-        also = asked.best_by_words() if asked.pooled else ()
-        scan = await _hop.reach(
-            store, store.scan(session_id, query_vector, weights.centring, pool, also)
-        )
-    else:
-        scan = await scan_backend(store, session_id, query_vector, weights, vector_sum)
-    return asked.rank(k, scan)
 
 
 async def scan_backend(
