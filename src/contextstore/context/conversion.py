@@ -61,12 +61,26 @@ def _with_bare_text(message: Json) -> Json:
 
 
 def _append_chat(chat: List[Json], message: Json) -> None:
-    """Append a message; calls of one response that came one by one are joined."""
-    joined = message.pop("_joins", False)
-    if joined and chat and chat[-1]["role"] == "assistant":
-        chat[-1].setdefault("tool_calls", []).extend(message["tool_calls"])
+    """Append a message; what the assistant says before its results come is joined."""
+    item = message.pop("_item", False)
+    last = chat[-1] if chat else {}
+    speaks_on = last.get("role") == message.get("role") == "assistant"
+    if speaks_on and (item or last.get("tool_calls")):
+        chat[-1] = _joined(last, message)
     else:
         chat.append(message)
+
+
+def _joined(first: Json, second: Json) -> Json:
+    calls = [*first.get("tool_calls", ()), *second.get("tool_calls", ())]
+    parts = [*_parts(first.get("content")), *_parts(second.get("content"))]
+    return {**first, "content": _unwrapped(parts), "tool_calls": calls}
+
+
+def _parts(content: Any) -> List[Json]:
+    if isinstance(content, str):
+        return [_text_block(content)] if content else []
+    return content or []
 
 
 def _to_chat(message: Message) -> Iterator[Json]:
@@ -95,9 +109,13 @@ def _item_to_chat(item: Message, kind: str) -> Iterator[Json]:
     if kind in ("function_call", "custom_tool_call"):
         arguments = item.get("arguments", item.get("input", ""))
         call = _chat_call(item.get("call_id"), item.get("name"), arguments)
-        # Added to the message of the same response where there is one.
-        joins = {"_joins": True}
-        yield {"role": "assistant", "content": None, "tool_calls": [call], **joins}
+        # An item belongs to the message of the same response, where there is one.
+        yield {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [call],
+            "_item": True,
+        }
     elif kind.endswith("_call_output"):
         output = _plain_text(item.get("output"))
         call_id = item.get("call_id")

@@ -317,7 +317,8 @@ class _Matching:
         for at in carriers:
             self._take_results(at, messages[at], open_calls)
         self.unanswered: Dict[int, List[str]] = {}
-        for at in reversed(run):
+        # Of two calls with one id, the newer is the one that was answered.
+        for at in run:
             missing = _take_missing(calls_of(messages[at]), open_calls)
             if missing:
                 self.unanswered[at] = missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -72,7 +73,7 @@ def _head(groups: Sequence[Group]) -> int:
     return head
 
 
-def make_plan(request: Request, strategy: Strategy) -> Plan:
+async def make_plan(request: Request, strategy: Strategy) -> Plan:
     """Return what to keep.
 
     Raises:
@@ -83,7 +84,8 @@ def make_plan(request: Request, strategy: Strategy) -> Plan:
     if request.history.is_empty():
         return Plan()
     if request.room >= 0:
-        choice = _as_choice(strategy(request))
+        answer = strategy(request)
+        choice = _as_choice(await answer if inspect.isawaitable(answer) else answer)
         kept = _held_to(request.room - _cost_of_summary(choice, request), choice.groups)
         if kept or request.history.newest() is None:
             return _plan(request, kept, choice)

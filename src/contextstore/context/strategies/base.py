@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import (
     Any,
+    Awaitable,
     Callable,
     Dict,
     Iterable,
@@ -35,6 +36,7 @@ class Request:
         options: the caller's ``strategy_opts``.
         cost: the tokens of a message.
         count: the tokens of a text.
+        may_wait: whether the strategy may await something that takes time.
     """
 
     history: History
@@ -44,6 +46,7 @@ class Request:
     options: Mapping[str, Any]
     cost: Callable[[Dict[str, Any]], int]
     count: Callable[[str], int]
+    may_wait: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Choice:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-Strategy = Callable[[Request], Union[Choice, Iterable[Group]]]
+Chosen = Union[Choice, Iterable[Group]]
+Strategy = Callable[[Request], Union[Chosen, Awaitable[Chosen]]]
 
 
 def newest_that_fit(history: History, room: int) -> Tuple[List[Group], bool]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import logging
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, MutableMapping, Optional
 
-from contextstore.context.groups import Group
 from contextstore.context.shorten import cut_middle
 from contextstore.context.strategies.base import Choice, Request
 from contextstore.context.strategies.truncate_oldest import newest_turns
+from contextstore.context.summaries import (
+    Summarizer,
+    SummaryMaker,
+    asynchronous_summarizer,
+)
 from contextstore.errors import ConfigurationError, InvalidInputError
-from contextstore.messages import Message
 
 __all__ = ["summarize_oldest"]
-
-logger = logging.getLogger("contextstore.context")
-
-Summarizer = Callable[[List[Message]], str]
 
 # A summary takes at most this part of the room, and at most so many tokens.
 _SHARE = 4
@@ -27,21 +24,29 @@ _MAX_TOKENS = 1_000
 _MIN_TOKENS = 8
 
 
-def summarize_oldest(request: Request) -> Choice:
+async def summarize_oldest(request: Request) -> Choice:
     """Keep the newest turns that fit beside a summary of all older messages.
 
     Options:
-        summarizer: function from a list of messages to the text of their summary.
+        summarizer: function from a list of messages to the text of their summary; with
+            ``abuild`` it may be asynchronous.
         chunk_size: most messages given to one call; further calls get the summary so
             far as their first message. None, the default, gives all in one call.
         summary_max_tokens: bound of the summary, at most a quarter of the room; a
             longer one is cut. Default 1,000.
+        summaries: a dict that keeps summaries from build to build. What was summarized
+            before is not summarized again: its summary is given as the first message,
+            followed by what is newly dropped.
 
     Where the summarizer fails, or returns no text, the messages are dropped, and
     ``metadata["fallback_reason"]`` says so.
     """
-    summarizer = _summarizer(request)
-    chunk_size = _positive(request, "chunk_size", None)
+    maker = SummaryMaker(
+        _summarizer(request),
+        _positive(request, "chunk_size", None),
+        _summaries(request),
+        may_wait=request.may_wait,
+    )
     plain, is_all = newest_turns(request.history, request.room)
     if is_all:
         return Choice(plain)
@@ -51,7 +56,7 @@ def summarize_oldest(request: Request) -> Choice:
         return Choice(plain, notes={"fallback_reason": "no_room_for_summary"})
     chosen = set(map(id, kept))
     older = [g for g in request.history.newest_first() if id(g) not in chosen][::-1]
-    text, reason = _summary(summarizer, older, chunk_size)
+    text, reason = await maker.summary([m for g in older for m in g.messages])
     if not text:
         return Choice(plain, notes={"fallback_reason": reason})
     return Choice(kept, _message(text, limit, request), older)
@@ -69,17 +74,21 @@ def _summarizer(request: Request) -> Summarizer:
             f"summarizer is of type {type(summarizer).__name__}; pass a function",
             path="strategy_opts.summarizer",
         )
-    if inspect.iscoroutinefunction(summarizer):
-        raise _asynchronous()
+    if inspect.iscoroutinefunction(summarizer) and not request.may_wait:
+        raise asynchronous_summarizer()
     return summarizer  # type: ignore[no-any-return]
 
 
-def _asynchronous() -> InvalidInputError:
-    return InvalidInputError(
-        "summarizer is asynchronous, and build() cannot wait for it; pass a function "
-        "that returns the text itself",
-        path="strategy_opts.summarizer",
-    )
+def _summaries(request: Request) -> MutableMapping[str, str]:
+    summaries = request.options.get("summaries")
+    if summaries is None:
+        return {}
+    if not isinstance(summaries, MutableMapping):
+        raise InvalidInputError(
+            f"summaries is of type {type(summaries).__name__}; pass a dict",
+            path="strategy_opts.summaries",
+        )
+    return summaries
 
 
 def _positive(request: Request, name: str, default: Optional[int]) -> Optional[int]:
@@ -99,36 +108,6 @@ def _limit(request: Request) -> int:
 
 def _overhead(request: Request) -> int:
     return request.cost({"role": "system", "content": ""})
-
-
-def _summary(
-    summarizer: Summarizer, groups: Sequence[Group], chunk_size: Optional[int]
-) -> Tuple[str, str]:
-    """Return the summary and no reason, or no summary and the reason."""
-    messages = copy.deepcopy([m for group in groups for m in group.messages])
-    step = chunk_size or len(messages)
-    text: Any = ""
-    for start in range(0, len(messages), step):
-        chunk = messages[start : start + step]
-        if text:
-            chunk.insert(0, {"role": "system", "content": text})
-        try:
-            text = summarizer(chunk)
-        except Exception as error:
-            logger.warning("the summarizer failed with %s", type(error).__name__)
-            return "", "summarizer_failed"
-        if inspect.isawaitable(text):
-            _abandon(text)
-            raise _asynchronous()
-        if not isinstance(text, str) or not text.strip():
-            return "", "summary_empty" if isinstance(text, str) else "summary_not_text"
-    return text, ""
-
-
-def _abandon(awaitable: Any) -> None:
-    close = getattr(awaitable, "close", None)
-    if close is not None:
-        close()
 
 
 def _message(text: str, limit: int, request: Request) -> Dict[str, Any]:

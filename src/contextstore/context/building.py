@@ -1,0 +1,181 @@
+"""Do one build: history, request, plan, prompt, result."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import (
+    Any,
+    Awaitable,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Union,
+)
+
+from contextstore.context.accounting import Accounting
+from contextstore.context.arguments import checked_pin, checked_tokens
+from contextstore.context.explain import Explanation
+from contextstore.context.history import History
+from contextstore.context.plan import make_plan
+from contextstore.context.prompt import MessageFilter, prompt_of
+from contextstore.context.result import BuildResult
+from contextstore.context.strategies import Request, find_strategy
+from contextstore.context.strategies.headroom import cached_tokens, previous_messages
+from contextstore.errors import ConfigurationError, InvalidInputError
+from contextstore.messages import Message
+
+__all__ = ["Counter", "Job", "perform", "run_now"]
+
+logger = logging.getLogger("contextstore.context")
+
+Counter = Callable[[List[Message]], Union[int, Awaitable[int]]]
+
+# Each try asks the counter, which may be a request over the network.
+_MOST_TRIES = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """Be everything that one build needs.
+
+    Attributes:
+        may_wait: whether something asynchronous may be waited for.
+        counter: what the provider itself counts for a prompt, or None.
+    """
+
+    accounting: Accounting
+    messages: Sequence[Message]
+    budget: int
+    strategy: str
+    options: Mapping[str, Any]
+    pre_filter: Optional[MessageFilter]
+    post_filter: Optional[MessageFilter]
+    tools: Optional[Sequence[Dict[str, Any]]]
+    tool_choice: Any
+    counter: Optional[Counter]
+    may_wait: bool
+
+
+def run_now(coroutine: Any) -> BuildResult:
+    """Run a build to its end without an event loop.
+
+    Raises:
+        ConfigurationError: the strategy waits for something.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: BuildResult = stop.value
+        return result
+    coroutine.close()
+    raise ConfigurationError(
+        "the strategy is asynchronous; call `await builder.abuild(...)` instead"
+    )
+
+
+async def perform(job: Job) -> BuildResult:
+    """Build a prompt; with a counter, until the counter says that it fits."""
+    result = await _attempt(job)
+    if job.counter is None:
+        return result
+    budget = job.budget
+    for _ in range(_MOST_TRIES):
+        counted = await _ask(job, job.counter, result.messages)
+        if counted <= job.budget or not result.messages:
+            return _counted(result, counted, over=counted > job.budget)
+        # What was counted here was too low by this ratio; aim one token below.
+        budget = min(budget - 1, result.total_tokens * job.budget // counted - 1)
+        result = await _attempt(replace(job, budget=max(0, budget)))
+    counted = await _ask(job, job.counter, result.messages)
+    return _counted(result, counted, over=counted > job.budget)
+
+
+async def _ask(job: Job, counter: Counter, messages: List[Message]) -> int:
+    if not messages:
+        return 0
+    counted = counter(messages)
+    if inspect.isawaitable(counted):
+        if not job.may_wait:
+            counted.close()  # type: ignore[attr-defined]
+            raise InvalidInputError(
+                "counter is asynchronous; call `await builder.abuild(...)` instead",
+                path="counter",
+            )
+        counted = await counted
+    return checked_tokens(counted, "counter(...)")
+
+
+def _counted(result: BuildResult, counted: int, *, over: bool) -> BuildResult:
+    metadata = {**result.metadata, "over_budget": over}
+    return replace(result, total_tokens=counted, approximate=False, metadata=metadata)
+
+
+async def _attempt(job: Job) -> BuildResult:
+    history = _history(job)
+    request = _request(job, history)
+    plan = await make_plan(request, find_strategy(job.strategy))
+    if plan.infeasible:
+        logger.warning(
+            "the prompt is empty: the pinned messages and a shortened newest turn "
+            "do not fit %d tokens",
+            job.budget,
+        )
+    prompt = prompt_of(plan, request, job.post_filter)
+    total = plan.tokens(request.frame)
+    if job.post_filter is not None or plan.summary is not None:
+        total = job.accounting.prompt(prompt.messages, job.tools, job.tool_choice)
+    return BuildResult(
+        messages=prompt.messages,
+        total_tokens=total,
+        approximate=job.accounting.is_approximate(prompt.messages),
+        strategy_used=job.strategy,
+        metadata={
+            **prompt.metadata,
+            "over_budget": total > job.budget,
+            **_cached(job, prompt.messages),
+        },
+        _explain=partial(
+            Explanation, history.messages, prompt.fates, job.accounting.message
+        ),
+    )
+
+
+def _history(job: Job) -> History:
+    messages, wanted = job.messages, job.pre_filter
+    # A copy of the list, so that what the caller does to it later changes nothing.
+    offered = list(messages if wanted is None else filter(wanted, messages))
+    # A filter that takes the results of a call away does not make it an open one.
+    open_end = wanted is None or offered[-1:] == list(messages[-1:])
+    pin = checked_pin(job.options)
+    return History(offered, job.accounting.message, pin, open_end=open_end)
+
+
+def _request(job: Job, history: History) -> Request:
+    accounting = job.accounting
+    pinned = [message for group in history.pinned for message in group.messages]
+    frame = accounting.frame(pinned, job.tools, job.tool_choice)
+    room = job.budget - frame - sum(group.tokens for group in history.pinned)
+    return Request(
+        history,
+        job.budget,
+        frame,
+        room,
+        job.options,
+        accounting.message,
+        accounting.count,
+        job.may_wait,
+    )
+
+
+def _cached(job: Job, messages: Sequence[Message]) -> Dict[str, int]:
+    previous = previous_messages(job.options)
+    if previous is None:
+        return {}
+    costs = [job.accounting.message(message) for message in messages]
+    return {"cached_tokens": cached_tokens(messages, previous, costs)}
