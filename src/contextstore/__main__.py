@@ -6,14 +6,17 @@ import argparse
 import platform
 import sqlite3
 import sys
+from pathlib import Path
 from typing import Callable, List, Optional
 
 import contextstore
 from contextstore import _optional
+from contextstore.backends.base import MemoryBackend
 from contextstore.backends.results import VerifyReport
+from contextstore.backends.sqlite import SQLiteMemory
 from contextstore.backends.sqlite.process_lock import needs_process_lock
-from contextstore.backends.url import open_memory
-from contextstore.errors import ContextStoreError
+from contextstore.backends.url import open_memory, path_in
+from contextstore.errors import ConfigurationError, ContextStoreError
 
 _EXTRAS = {"tokens": "tiktoken", "retrieval": "numpy", "fast": "orjson"}
 
@@ -34,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m contextstore", description="Look after a ContextStore file."
     )
-    commands = parser.add_subparsers(title="commands", required=True)
+    commands = parser.add_subparsers(
+        title="commands", dest="name", metavar="COMMAND", required=True
+    )
     doctor = commands.add_parser("doctor", help="tell versions, extras and known risks")
     doctor.set_defaults(command=_doctor)
     verify = commands.add_parser(
@@ -80,7 +85,7 @@ def _has_fts5() -> bool:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
-    with open_memory(_address(parsed.store)).sync as memory:
+    with _opened(parsed.store).sync as memory:
         report = memory.verify(repair=parsed.repair)
     _print_report(report)
     return 0 if report.ok else 1
@@ -99,14 +104,25 @@ def _print_report(report: VerifyReport) -> None:
 
 
 def _backup(parsed: argparse.Namespace) -> int:
-    with open_memory(_address(parsed.store)).sync as memory:
+    with _opened(parsed.store).sync as memory:
         memory.backup(parsed.target)
     print(f"copied to {parsed.target}")
     return 0
 
 
-def _address(store: str) -> str:
-    return store if "://" in store else f"sqlite:///{store}"
+def _opened(store: str) -> MemoryBackend:
+    """Open what is there; these commands make no store."""
+    if "://" not in store:
+        _refuse_missing(store)
+        return SQLiteMemory(store)
+    if store.startswith("sqlite:"):
+        _refuse_missing(path_in(store))
+    return open_memory(store)
+
+
+def _refuse_missing(path: str) -> None:
+    if path and not Path(path).is_file():
+        raise ConfigurationError(f"there is no file {path}")
 
 
 if __name__ == "__main__":

@@ -33,14 +33,23 @@ def open_memory(url: str, **options: Any) -> MemoryBackend:
 
 
 def _open_sqlite(url: str, options: Dict[str, Any]) -> MemoryBackend:
-    parts = urlsplit(url)
-    path = unquote(parts.path)[1:]
-    if parts.netloc or parts.query or parts.fragment or not path:
+    path = path_in(url)
+    if not path:
         raise ConfigurationError(
             f"{_without_password(url)} names no file; write sqlite:///chat.db with "
             f"three slashes before a relative path and four before an absolute one"
         )
     return SQLiteMemory(path, **options)
+
+
+def path_in(url: str) -> str:
+    """Return the path that an address of SQLite names; "" where it names no file."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    alone = not (parts.netloc or parts.query or parts.fragment)
+    return unquote(parts.path)[1:] if alone else ""
 
 
 def _open_in_memory(url: str, options: Dict[str, Any]) -> MemoryBackend:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.errors import InvalidInputError, UnavailableError
 
 
@@ -13,9 +14,11 @@ def backup(connection: sqlite3.Connection, target: str) -> None:
     """Copy all that is committed; the new file is on the disk when this returns.
 
     Raises:
-        InvalidInputError: the file exists already.
+        InvalidInputError: the file exists already, or is none.
         UnavailableError: the file cannot be made or written.
     """
+    if target == MEMORY:
+        raise InvalidInputError("path is no file; name a new one", path="path")
     _make(target)
     try:
         copy = sqlite3.connect(target, isolation_level=None)
@@ -25,6 +28,12 @@ def backup(connection: sqlite3.Connection, target: str) -> None:
             copy.close()
         _sync(target)
         _sync(str(Path(target).parent))
+    except OSError as error:
+        Path(target).unlink()
+        raise UnavailableError(
+            f"{target} cannot be written ({error.strerror}); the backup was removed",
+            location=target,
+        ) from error
     except BaseException:
         Path(target).unlink()
         raise
