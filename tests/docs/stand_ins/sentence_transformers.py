@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Union
+from typing import Any, List, Optional, Union
 
 import numpy
 
@@ -15,7 +15,13 @@ class SentenceTransformer:
     def __init__(self, model_name_or_path: str) -> None:
         self.model_name_or_path = model_name_or_path
 
-    def encode(self, sentences: Union[str, List[str]]) -> Any:
+    def encode(
+        self,
+        sentences: Union[str, List[str]],
+        *,
+        batch_size: int = 32,
+        show_progress_bar: Optional[bool] = None,
+    ) -> Any:
         """Return one float32 row a text, or one vector for one text."""
         if isinstance(sentences, str):
             return numpy.array(words_as_vector(sentences), dtype=numpy.float32)
