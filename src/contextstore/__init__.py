@@ -46,6 +46,7 @@ from contextstore.retrieval.base import (
 )
 from contextstore.retrieval.embedding import EmbedFn
 from contextstore.retrieval.memory import InMemoryEmbeddingStore
+from contextstore.retrieval.sqlite import SQLiteEmbeddingStore
 from contextstore.retrieval.weights import RetrievalWeights
 from contextstore.store import (
     EmbeddingReport,
@@ -85,6 +86,7 @@ __all__ = [
     "RetrievalBackend",
     "RetrievalWeights",
     "RetrievedItem",
+    "SQLiteEmbeddingStore",
     "SQLiteMemory",
     "SchemaVersionError",
     "SessionInfo",

@@ -39,7 +39,7 @@ from contextstore.backends.sqlite.listing import Filter
 from contextstore.backends.sqlite.place import Place
 from contextstore.backends.sqlite.shared import Lease
 from contextstore.backends.stamps import Clock, IdFactory, Stamps
-from contextstore.errors import ConfigurationError, InvalidInputError
+from contextstore.errors import InvalidInputError
 
 
 class SQLiteMemory(MemoryBackend):
@@ -71,10 +71,6 @@ class SQLiteMemory(MemoryBackend):
         id_factory: Optional[IdFactory] = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        if durability not in ("full", "relaxed"):
-            raise ConfigurationError(
-                f"durability is {durability!r}; choose 'full' or 'relaxed'"
-            )
         self._stamps = Stamps.of(id_factory, clock)
         self._lease = Lease(absolute_path(path), durability)
         self._release = weakref.finalize(self, self._lease.release)

@@ -8,7 +8,7 @@ from typing import Dict, Optional
 
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
-from contextstore.errors import ClosedError
+from contextstore.errors import ClosedError, ConfigurationError
 
 
 class Lease:
@@ -20,9 +20,16 @@ class Lease:
     Args:
         location: the absolute path, or ``:memory:`` for an engine of its own.
         durability: ``full`` or ``relaxed``; the engine takes the stricter.
+
+    Raises:
+        ConfigurationError: there is no such durability.
     """
 
     def __init__(self, location: str, durability: str) -> None:
+        if durability not in ("full", "relaxed"):
+            raise ConfigurationError(
+                f"durability is {durability!r}; choose 'full' or 'relaxed'"
+            )
         self.location = location
         self._durability = durability
         self._engine: Optional[Engine] = None
