@@ -21,6 +21,11 @@ from contextstore.retrieval.terms import stem, terms_of, words_of
         ("Größe ÉTÉ", ["größe", "été"]),
         ("", []),
         ("?!", []),
+        ("\u5317\u4eac\u5927\u5b66", ["\u5317\u4eac", "\u4eac\u5927", "\u5927\u5b66"]),
+        (
+            "python\u3092\u5b66\u3076 \u6c34",
+            ["python", "\u3092\u5b66", "\u5b66\u3076", "\u6c34"],
+        ),
     ],
 )
 def test_words_are_runs_of_letters_and_digits(text: str, words: List[str]) -> None:

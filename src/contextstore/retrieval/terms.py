@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import List
+from typing import Iterator, List
 
 __all__ = ["STOP_WORDS", "stem", "terms_of", "words_of"]
 
@@ -22,13 +22,33 @@ STOP_WORDS = frozenset(_COMMONEST.split())
 """The words of English that say least about a subject."""
 
 _WORD = re.compile(r"[^\W_]+")
+# Scripts that set no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
+_UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)"
+)
 _POSSESSIVE = re.compile(r"['\u2019]s\b")
 _VOWELS = frozenset("aeiouy")
 
 
 def words_of(text: str) -> List[str]:
-    """Return the words of a text in lower case, without a possessive 's."""
-    return _WORD.findall(_POSSESSIVE.sub("", text.lower()))
+    """Return the words of a text in lower case, without a possessive 's.
+
+    Where a script sets no spaces, each two characters side by side are a word.
+    """
+    words: List[str] = _WORD.findall(_POSSESSIVE.sub("", text.lower()))
+    if text.isascii():
+        return words
+    return [part for word in words for part in _parts(word)]
+
+
+def _parts(word: str) -> Iterator[str]:
+    # Splitting by a group puts what it matched at the odd places.
+    for place, part in enumerate(_UNSPACED.split(word)):
+        if place % 2 and len(part) > 1:
+            yield from map("".join, zip(part, part[1:]))
+        elif part:
+            yield part
 
 
 def terms_of(text: str) -> List[str]:
