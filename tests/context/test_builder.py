@@ -351,3 +351,45 @@ def test_every_fate_has_a_name() -> None:
 def test_only_a_build_can_be_explained() -> None:
     with pytest.raises(ConfigurationError):
         BuildResult([], 0, False, "x").explain()
+
+
+class Usage:
+    """Stand for the usage object of a provider's client."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        150,
+        {"prompt_tokens": 150, "completion_tokens": 9},
+        Usage(prompt_tokens=150),
+        {
+            "input_tokens": 50,
+            "cache_read_input_tokens": 90,
+            "cache_creation_input_tokens": 10,
+        },
+    ],
+)
+def test_a_builder_learns_from_what_a_provider_reported(usage: Any) -> None:
+    result = BUILDER.build(chat(10), 120)
+    builder = BUILDER.calibrated(result, usage)
+    assert builder.count(result.messages) == pytest.approx(150, rel=0.1)
+    assert builder.build(chat(10), 120).approximate is True
+    assert builder.calibration_error == pytest.approx(1 - result.total_tokens / 150)
+    assert BUILDER.calibration_error is None
+    again = builder.calibrated(builder.build(chat(10), 120), usage)
+    assert again.calibration_error is not None
+
+
+@pytest.mark.parametrize("usage", [0, -1, True, {}, None, {"prompt_tokens": 1.5}])
+def test_usage_says_how_many_tokens(usage: Any) -> None:
+    with pytest.raises(InvalidInputError):
+        BUILDER.calibrated(BUILDER.build(chat(1), 100), usage)
+
+
+def test_an_empty_prompt_calibrates_nothing() -> None:
+    with pytest.raises(InvalidInputError, match="empty"):
+        BUILDER.calibrated(BUILDER.build([], 100), 50)

@@ -205,3 +205,29 @@ def test_a_strategy_is_a_function_with_a_name() -> None:
         register_strategy("", lambda request: ())
     with pytest.raises(InvalidInputError, match="type int"):
         register_strategy("x", 1)  # type: ignore[arg-type]
+
+
+class Entry:
+    """Stand for an entry point of an installed package."""
+
+    name = "installed"
+
+    def load(self) -> Any:
+        return lambda request: list(request.history.newest_first())[:1]
+
+
+@pytest.mark.usefixtures("_registry")
+@pytest.mark.parametrize("selectable", [True, False])
+def test_an_installed_package_offers_a_strategy(
+    selectable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Selectable:
+        def select(self, group: str) -> List[Entry]:
+            return [Entry()] if group == "contextstore.strategies" else []
+
+    groups = {"contextstore.strategies": [Entry()]}
+    found = Selectable() if selectable else groups
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda: found)
+    assert len(BUILDER.build(chat(3), 500, strategy="installed").messages) == 1
+    with pytest.raises(InvalidInputError, match="no strategy 'other'"):
+        BUILDER.build(chat(3), 500, strategy="other")

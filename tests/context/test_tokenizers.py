@@ -55,7 +55,27 @@ def test_known_models_have_their_encoding(name: str, encoding: str) -> None:
     assert (profile.encoding, profile.known) == (encoding, True)
 
 
-@pytest.mark.parametrize("name", ["claude-sonnet-4-5", "gpt-99", "gpt4", "o1x", "x"])
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("claude-sonnet-4-5", 1.2),
+        ("anthropic/claude-opus-4-7", 1.5),
+        ("claude-opus-5-20260801", 1.5),
+        ("gemini-2.5-pro", 1.1),
+    ],
+)
+def test_models_without_a_public_vocabulary_are_counted_by_a_factor(
+    name: str, factor: float
+) -> None:
+    tokenizer = tokenizer_from_name(name)
+    text = "The same text for all of them. " * 20
+    base = tokenizer_from_name("gpt-4o").count(text)
+    assert tokenizer.approximate is True
+    assert tokenizer.name == name
+    assert tokenizer.count(text) == pytest.approx(base * factor, abs=1)
+
+
+@pytest.mark.parametrize("name", ["mistral-large", "gpt-99", "gpt4", "o1x", "x"])
 def test_other_models_are_a_guess(name: str) -> None:
     assert profile_of(name) == ModelProfile("o200k_base", known=False)
     assert tokenizer_from_name(name).approximate is True

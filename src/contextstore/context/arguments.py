@@ -7,7 +7,20 @@ from typing import Any, Collection, Mapping, Sequence
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message
 
-__all__ = ["checked_messages", "checked_options", "checked_pin", "checked_tokens"]
+__all__ = [
+    "checked_messages",
+    "checked_options",
+    "checked_pin",
+    "checked_tokens",
+    "reported_tokens",
+]
+
+# Anthropic reports what came from its cache and went into it beside the rest.
+_INPUT_FIELDS = (
+    "input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)
 
 
 def checked_messages(messages: Any) -> Sequence[Message]:
@@ -51,3 +64,18 @@ def checked_pin(options: Mapping[str, Any]) -> Collection[str]:
             path="strategy_opts.pin",
         )
     return pin
+
+
+def reported_tokens(usage: Any) -> int:
+    """Return the tokens of a prompt from what a provider reported."""
+    if isinstance(usage, int):
+        return checked_tokens(usage, "usage")
+    fields = usage if isinstance(usage, dict) else getattr(usage, "__dict__", {})
+    if fields.get("prompt_tokens") is not None:
+        return checked_tokens(fields["prompt_tokens"], "usage.prompt_tokens")
+    tokens = [fields[name] for name in _INPUT_FIELDS if fields.get(name) is not None]
+    if not tokens:
+        raise InvalidInputError(
+            "usage has neither prompt_tokens nor input_tokens", path="usage"
+        )
+    return sum(checked_tokens(count, "usage.input_tokens") for count in tokens)

@@ -9,12 +9,14 @@ from contextstore.context.arguments import (
     checked_messages,
     checked_options,
     checked_tokens,
+    reported_tokens,
 )
 from contextstore.context.building import Counter, Job, perform, run_now
 from contextstore.context.prompt import MessageFilter
 from contextstore.context.result import BuildResult
 from contextstore.context.strategies import find_strategy
-from contextstore.context.tokenizers import TokenizerLike, tokenizer_from_name
+from contextstore.context.tokenizers import TokenizerLike, scaled, tokenizer_from_name
+from contextstore.errors import InvalidInputError
 from contextstore.messages import Message
 
 __all__ = ["BuildResult", "ContextBuilder"]
@@ -27,6 +29,10 @@ class ContextBuilder:
         tokenizer: a name or an object as ``tokenizer_from_name`` takes it; None is the
             estimator, which needs nothing installed.
         default_strategy: the strategy of builds that name none.
+
+    Attributes:
+        tokenizer: what counts texts.
+        calibration_error: after ``calibrated``, how far off the counts were; else None.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class ContextBuilder:
         self.tokenizer = tokenizer_from_name(
             "fallback" if tokenizer is None else tokenizer
         )
+        self.calibration_error: Optional[float] = None
         self._accounting = Accounting(self.tokenizer)
 
     @classmethod
@@ -52,6 +59,32 @@ class ContextBuilder:
 
     def __repr__(self) -> str:
         return f"ContextBuilder({self.tokenizer!r}, {self._default_strategy!r})"
+
+    def calibrated(self, result: BuildResult, usage: Any) -> ContextBuilder:
+        """Return a builder that counts as the provider did for an earlier prompt.
+
+        Its ``calibration_error`` is how far off this builder was, as a share of what
+        the provider reported: expect no less of the new one for texts of another kind.
+
+        Args:
+            result: what a build gave, by this builder.
+            usage: what the provider reported for it: the tokens of the prompt, or its
+                usage object or dict (``prompt_tokens``, or ``input_tokens`` with those
+                read from and written to the cache).
+
+        Raises:
+            InvalidInputError: usage has no such number, or the prompt was empty.
+        """
+        reported = reported_tokens(usage)
+        if reported < 1 or result.total_tokens < 1:
+            raise InvalidInputError(
+                "an empty prompt calibrates nothing; pass a result with messages",
+                path="result",
+            )
+        factor = reported / result.total_tokens
+        builder = ContextBuilder(scaled(self.tokenizer, factor), self._default_strategy)
+        builder.calibration_error = abs(1 / factor - 1)
+        return builder
 
     def count(
         self,

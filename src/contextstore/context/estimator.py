@@ -49,6 +49,10 @@ _RUSSIAN_ONLY = "\u044b\u044d"
 _LEAST_HITS = 2
 _LEAST_SHARE = 0.08
 _ENGLISH_SHARE = 0.01
+# English prose has its commonest words in it; code and lists need not.
+_PROSE_WORDS = 20
+_PROSE_SIGNS = 0.3
+_PROSE_ENGLISH = 0.04
 
 _TELLING: Dict[str, List[str]] = {}
 for _language, (_, _words) in weights.LANGUAGES.items():
@@ -87,11 +91,16 @@ def estimate(text: str, *, column: int = 0) -> int:
         else:
             pieces[kind] += 1
             sizes[kind] += max(0, size - 16) if kind in _BLANK else size
-    tokens = _of_words(words, column) + _of_pieces(pieces, sizes, column)
+    tokens = _of_words(words, _signs(pieces), column)
+    tokens += _of_pieces(pieces, sizes, column)
     return round(tokens + _of_scripts(text, pieces, sizes, column))
 
 
-def _of_words(words: List[str], column: int) -> float:
+def _signs(pieces: Counter[str]) -> int:
+    return sum(pieces[f"sign{size}"] for size in (1, 2, 3, 4)) + pieces["part"]
+
+
+def _of_words(words: List[str], signs: int, column: int) -> float:
     if not words:
         return 0.0
     prices = weights.WORD_LENGTHS
@@ -101,11 +110,17 @@ def _of_words(words: List[str], column: int) -> float:
         tokens += prices[min(len(word), len(prices)) - 1][column]
         if beyond > 0:
             tokens += beyond * weights.LONGER_WORD[column]
-    return tokens * _language_factor(words, column)
+    return tokens * _language_factor(words, signs, column)
 
 
-def _language_factor(words: List[str], column: int) -> float:
-    """Return how much more these words cost than English ones."""
+def _language_factor(words: List[str], signs: int, column: int) -> float:
+    """Return how much more these words cost than English ones.
+
+    Args:
+        words: the words of a text.
+        signs: how many signs stand between them; code has many.
+        column: which figure of the pairs to use.
+    """
     hits: Counter[str] = Counter()
     for word, times in Counter(map(str.lower, words)).items():
         for language in _TELLING.get(word, ()):
@@ -117,7 +132,10 @@ def _language_factor(words: List[str], column: int) -> float:
     letters = "".join(words)
     share = len(_OUTSIDE_ASCII.findall(letters)) / len(letters)
     if share < _ENGLISH_SHARE:
-        return 1.0
+        is_prose = len(words) >= _PROSE_WORDS and signs < _PROSE_SIGNS * len(words)
+        is_english = hits["en"] >= _PROSE_ENGLISH * len(words)
+        foreign = is_prose and not is_english
+        return weights.UNTOLD_PLAIN[column] if foreign else 1.0
     base, more = weights.UNTOLD
     return base[column] + more[column] * min(share, weights.UNTOLD_SHARE)
 

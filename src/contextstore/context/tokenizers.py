@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Protocol, Union, runtime_checkable
+import math
+from typing import Any, Callable, Dict, Optional, Protocol, Union, runtime_checkable
 
 from contextstore.context.counting import RememberedCounts
 from contextstore.context.estimator import estimator_for
@@ -10,7 +11,13 @@ from contextstore.context.models import ModelProfile, profile_of
 from contextstore.context.vocabularies import load_counter
 from contextstore.errors import ConfigurationError, InvalidInputError
 
-__all__ = ["Tokenizer", "TokenizerLike", "as_tokenizer", "tokenizer_from_name"]
+__all__ = [
+    "Tokenizer",
+    "TokenizerLike",
+    "as_tokenizer",
+    "scaled",
+    "tokenizer_from_name",
+]
 
 
 @runtime_checkable
@@ -122,6 +129,9 @@ def _named(name: str) -> Tokenizer:
         raise InvalidInputError("name is empty; pass a model name", path="name")
     profile = profile_of(name)
     encoding = profile.encoding
+    if profile.factor != 1.0:
+        base = _named(encoding)
+        return scaled(base, profile.factor, name=name, profile=profile)
     count = None if name == "fallback" else load_counter(encoding)
     # Counts are kept by encoding, so that every builder finds them warm.
     if count is None:
@@ -130,6 +140,32 @@ def _named(name: str) -> Tokenizer:
         return ModelTokenizer(name, profile, estimates, approximate=True)
     counts = _exact.setdefault(encoding, RememberedCounts(count))
     return ModelTokenizer(name, profile, counts, approximate=not profile.known)
+
+
+def scaled(
+    tokenizer: Tokenizer,
+    factor: float,
+    *,
+    name: Optional[str] = None,
+    profile: Optional[ModelProfile] = None,
+) -> Tokenizer:
+    """Return a tokenizer that counts so many times as much, approximately.
+
+    Args:
+        tokenizer: what counts the texts.
+        factor: what to multiply by; counts are rounded up.
+        name: its name, by default that of the tokenizer.
+        profile: its profile, by default that of the tokenizer.
+    """
+
+    def count(text: str) -> int:
+        return math.ceil(tokenizer.count(text) * factor)
+
+    own: ModelProfile = getattr(tokenizer, "profile", ModelProfile(""))
+    counts = RememberedCounts(count)
+    return ModelTokenizer(
+        name or tokenizer.name, profile or own, counts, approximate=True
+    )
 
 
 def as_tokenizer(counter: Any) -> Tokenizer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+import importlib
+from typing import Any, Dict, List
 
 from contextstore.context.strategies.base import Choice, Request, Strategy
 from contextstore.context.strategies.recent_only import recent_only
@@ -12,6 +13,9 @@ from contextstore.context.strategies.truncate_oldest import truncate_oldest
 from contextstore.errors import InvalidInputError
 
 __all__ = ["Choice", "Request", "Strategy", "find_strategy", "register_strategy"]
+
+ENTRY_POINTS = "contextstore.strategies"
+"""The entry-point group in which installed packages offer strategies."""
 
 _strategies: Dict[str, Strategy] = {
     "recent_only": recent_only,
@@ -50,10 +54,25 @@ def find_strategy(name: str) -> Strategy:
         InvalidInputError: there is none of this name; the text lists those there are.
     """
     try:
-        return _strategies[name]
-    except (KeyError, TypeError):
+        return _strategies.get(name) or _from_entry_point(name)
+    except (LookupError, TypeError):
         known: List[str] = sorted(_strategies)
         raise InvalidInputError(
             f"there is no strategy {name!r}; known are {', '.join(known)}",
             path="strategy",
         ) from None
+
+
+def _from_entry_point(name: str) -> Strategy:
+    """Register and return the strategy that an installed package offers."""
+    # Imported only where a name is unknown: it costs as much as the rest of this room.
+    metadata: Any = importlib.import_module("importlib.metadata")
+    found = metadata.entry_points()
+    # Before Python 3.12 the groups are a dict too, and before 3.10 nothing else.
+    if hasattr(found, "select"):
+        offered = found.select(group=ENTRY_POINTS)
+    else:
+        offered = found.get(ENTRY_POINTS, ())
+    entry = {entry.name: entry for entry in offered}[name]
+    register_strategy(name, entry.load())
+    return _strategies[name]
