@@ -318,6 +318,7 @@ for n, outcome in enumerate(outcomes):
     else:
         assert str(n) in kept, n
 assert 0 < len(kept) < 60, len(kept)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 print("done")
 """
 
