@@ -20,11 +20,10 @@ from contextstore.testing import (
     memory_machine,
 )
 from contextstore.testing.faces import FACES, MEMORY_FACES, RETRIEVAL_FACES
-from contextstore.testing.memory_capabilities import CapabilityTests
-from contextstore.testing.memory_contract import ContractTests
 from contextstore.testing.suite import Capability, CapabilityReport, ConformanceSuite
 from tests.testing import broken
 from tests.testing.backends import DeletingDictRetrieval, DictBackend, DictRetrieval
+from tests.testing.broken_wider import WIDER, Wrong
 
 ALL = frozenset(MemoryBackendConformance.known_capabilities())
 
@@ -84,6 +83,19 @@ def test_capabilities_are_enforced(
         assert fails(memory_suite(backend), test, face, tmp_path)
 
 
+@pytest.mark.parametrize("wrong", WIDER, ids=lambda wrong: wrong.name)
+def test_what_goes_beyond_the_contract_is_enforced(
+    wrong: Wrong, tmp_path: Path
+) -> None:
+    for face in FACES:
+        place = tmp_path / face
+        place.mkdir()
+        assert not fails(memory_suite(broken.Whole), wrong.test, face, place)
+        for file in place.iterdir():
+            file.unlink()
+        assert fails(memory_suite(wrong.backend()), wrong.test, face, place)
+
+
 @pytest.mark.parametrize(("backend", "test"), named(broken.RETRIEVAL))
 def test_the_contract_of_retrieval_is_enforced(
     backend: Type[RetrievalBackend], test: str, tmp_path: Path
@@ -99,6 +111,7 @@ def test_every_test_of_the_suites_can_fail() -> None:
         *broken.CONTRACT.values(),
         *broken.CAPABILITIES.values(),
         *broken.RETRIEVAL.values(),
+        *(wrong.test for wrong in WIDER),
     }
     elsewhere = {
         # The same code as another test, from another side.
@@ -114,7 +127,7 @@ def test_every_test_of_the_suites_can_fail() -> None:
     }
     tests = {
         name
-        for suite in (ContractTests, CapabilityTests, RetrievalBackendConformance)
+        for suite in (MemoryBackendConformance, RetrievalBackendConformance)
         for name in dir(suite)
         if name.startswith("test_")
     }
