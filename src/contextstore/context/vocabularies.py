@@ -6,11 +6,13 @@ may be down, a file may be damaged. Whatever the cause, it is tried once in a pr
 
 from __future__ import annotations
 
+import base64
 import logging
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from contextstore import _optional
+from contextstore.context.vocabulary import VOCABULARIES, find_vocabulary
 from contextstore.errors import MissingDependencyError
 
 __all__ = ["load_counter"]
@@ -57,10 +59,24 @@ def _load(encoding: str) -> Optional[Callable[[str], int]]:
 
 def _construct(encoding: str) -> Any:
     tiktoken = _optional.require("tiktoken", "tokens")
+    data = find_vocabulary(encoding)
+    if data is not None:
+        return tiktoken.Encoding(
+            encoding,
+            pat_str=VOCABULARIES[encoding].pattern,
+            mergeable_ranks=_ranks(data),
+            special_tokens={},
+        )
     known = _optional.require("tiktoken_ext.openai_public", "tokens")
     # Not tiktoken.get_encoding: that holds a lock of tiktoken's while it downloads, and
     # a download that hangs would stop every other use of the package in the process.
     return tiktoken.Encoding(**known.ENCODING_CONSTRUCTORS[encoding]())
+
+
+def _ranks(data: bytes) -> Dict[bytes, int]:
+    """Return the tokens of a vocabulary file and their ranks."""
+    pairs = (line.split() for line in data.splitlines() if line)
+    return {base64.b64decode(token): int(rank) for token, rank in pairs}
 
 
 def _warn(encoding: str, cause: str) -> None:
