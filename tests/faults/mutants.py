@@ -7,8 +7,8 @@ import threading
 import time
 from typing import Any, Dict, List, Optional
 
-from contextstore import SQLiteMemory
-from contextstore.backends.results import WriteResult
+from contextstore import CorruptDataError, SQLiteMemory
+from contextstore.backends.results import VerifyReport, WriteResult
 
 Message = Dict[str, Any]
 
@@ -86,3 +86,63 @@ class RawFirstOpen(SQLiteMemory):
         finally:
             raw.close()
         super().__init__(path)
+
+
+class EmptyForDamage(SQLiteMemory):
+    """Gives an empty list for what is damaged."""
+
+    runs_inline = True
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Message]:
+        try:
+            return await super().load_context(session_id, k)
+        except CorruptDataError:
+            return []
+
+
+class SkipsDamage(SQLiteMemory):
+    """Gives what it can still read."""
+
+    runs_inline = True
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Message]:
+        try:
+            return await super().load_context(session_id, k)
+        except CorruptDataError as error:
+            return await super().load_context(session_id, 1) if error.position else []
+
+
+class Mends(SQLiteMemory):
+    """Deletes what cannot be read."""
+
+    runs_inline = True
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Message]:
+        try:
+            return await super().load_context(session_id, k)
+        except CorruptDataError as error:
+            if error.position:
+                await self.delete_session(session_id)
+                await self.backup(f"{self._lease.location}-copy")
+                await self.close()
+            raise
+
+
+class RaisesAnything(SQLiteMemory):
+    """Lets errors out that are not of the library."""
+
+    runs_inline = True
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Message]:
+        raise TypeError
+
+    async def verify(self, *, repair: bool = False) -> VerifyReport:
+        raise TypeError

@@ -24,6 +24,10 @@ class _Session(NamedTuple):
     session_id: str
     pruned: int
 
+    @property
+    def has_types(self) -> bool:
+        return type(self.session_id) is str and type(self.pruned) is int
+
 
 def verify(
     connection: sqlite3.Connection, location: str, *, repair: bool
@@ -34,6 +38,11 @@ def verify(
     try:
         for session in _sessions(connection):
             session_count += 1
+            # A damaged row may hold values of another type.
+            if not session.has_types:
+                detail = "the row of the session is damaged"
+                problems.append(Problem("session", detail))
+                continue
             message_count += _count(connection, session)
             problems += _session_problems(connection, location, session, repair=repair)
         problems += _orphans(connection, location, repair=repair)
@@ -117,6 +126,10 @@ def _message_problems(
         " FROM context_messages WHERE session = ? ORDER BY position",
         (session.number,),
     ).fetchall():
+        if type(position) is not int:
+            detail = "the position of the message is damaged"
+            yield Problem("message", detail, session.session_id)
+            continue
         for absent in range(expected, min(position, expected + 1)):
             detail = f"{position - expected} messages are missing"
             yield Problem("missing", detail, session.session_id, absent)
@@ -147,7 +160,7 @@ def _mended_key(connection: sqlite3.Connection, session: _Session) -> Optional[s
         " WHERE session = ? ORDER BY position LIMIT 1",
         (session.number,),
     ).fetchone()
-    if row is None or type(row[2]) is not bytes:
+    if row is None or type(row[0]) is not int or type(row[2]) is not bytes:
         return None
     stored = session.session_id.encode("utf-8")
     if _proves(stored, row):

@@ -30,8 +30,12 @@ class Place(NamedTuple):
         Raises:
             CorruptDataError: naming file, session and position.
         """
-        # A damaged row may hold a value of another type.
-        if type(body) is not bytes or seal(base, position, body) != checksum:
+        try:
+            is_whole = seal(base, position, body) == checksum
+        except TypeError:
+            # A damaged row may hold values of another type.
+            is_whole = False
+        if not is_whole:
             raise damaged(
                 self.location,
                 "the checksum of the message is wrong",

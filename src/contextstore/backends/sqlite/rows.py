@@ -15,6 +15,7 @@ from zlib import crc32
 from contextstore import messages
 from contextstore.backends.records import Record
 from contextstore.backends.sqlite import text_index
+from contextstore.backends.sqlite.failures import damaged
 from contextstore.backends.sqlite.place import Place, seal
 from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
 from contextstore.messages import Message
@@ -31,6 +32,35 @@ _FILLED_NAMES: Tuple[Tuple[str, ...], ...] = (
 _FILLED_NUMBERS: Dict[Tuple[str, ...], int] = {
     names: number for number, names in enumerate(_FILLED_NAMES)
 }
+
+# The newest messages, and what tells whether they are: an index entry whose session
+# was damaged would cut off the end in silence. So the message after them has to be the
+# first of its session (1 here), or else, where none follows, the newest row of the
+# table to be the last message (minus its position).
+_LOAD = """
+SELECT position, checksum, body, pruned, ifnull(
+    (SELECT next.position - ifnull(
+            (SELECT pruned FROM context_sessions WHERE number = next.session), -1)
+        FROM context_messages AS next WHERE next.session >
+            (SELECT number FROM context_sessions WHERE session_id = ?1)
+        ORDER BY next.session, next.position LIMIT 1),
+    (SELECT -position FROM context_messages WHERE session =
+            (SELECT number FROM context_sessions WHERE session_id = ?1)
+        AND row = (SELECT max(row) FROM context_messages)))
+FROM context_sessions CROSS JOIN context_messages ON session = number
+WHERE session_id = ?1 ORDER BY position DESC LIMIT ?2
+"""
+# How many messages each of the two indexes knows, and the first position missing.
+_COUNT_BOTH = """
+SELECT ifnull(last, pruned) - pruned, count,
+    CAST(ifnull(last, pruned) AS INTEGER) + 1 FROM (
+    SELECT pruned,
+        (SELECT max(position) FROM context_messages
+            INDEXED BY context_messages_position WHERE session = number) AS last,
+        (SELECT count(*) FROM context_messages
+            INDEXED BY context_messages_id WHERE session = number) AS count
+    FROM context_sessions WHERE session_id = ?)
+"""
 
 
 class SessionRow(NamedTuple):
@@ -201,18 +231,39 @@ def load(
     Raises:
         CorruptDataError: one of them is damaged or missing.
     """
+    if k == 0:
+        return []
     found = connection.execute(
-        "SELECT position, checksum, body, pruned FROM context_sessions"
-        " CROSS JOIN context_messages ON session = number"
-        " WHERE session_id = ? ORDER BY position DESC LIMIT ?",
-        (place.session_id, _MOST_ROWS if k is None else min(k, _MOST_ROWS)),
+        _LOAD, (place.session_id, _MOST_ROWS if k is None else min(k, _MOST_ROWS))
     ).fetchall()
+    if not found or not _is_end(found[0][0], found[0][4], is_all=k is None):
+        _check_end(connection, place)
     if not found:
         return []
     found.reverse()
     is_whole = k is None or len(found) < k
     first = found[0][3] + 1 if is_whole else found[0][0]
     return _opened(place, first, [row[:3] for row in found])
+
+
+def _is_end(position: object, after: object, *, is_all: bool) -> bool:
+    """Tell whether what stands after the newest message fits; see _LOAD."""
+    if after is None:
+        # Nothing vouches for the end; who loads all can afford to count.
+        return not is_all
+    # A damaged index may hold a value of another type.
+    return type(position) is int and after in (1, -position)
+
+
+def _check_end(connection: sqlite3.Connection, place: Place) -> None:
+    """Refuse a session of which one index knows more messages than the other.
+
+    Raises:
+        CorruptDataError: its newest messages are missing.
+    """
+    row = connection.execute(_COUNT_BOTH, (place.session_id,)).fetchone()
+    if row is not None and row[0] != row[1]:
+        raise place.missing(row[2])
 
 
 def load_range(
@@ -264,6 +315,12 @@ def _opened(
     """Return the messages of rows that have to stand one after the other."""
     base, decode = place.base(), messages.decode
     opened: List[Message] = []
+    if type(first) is not int:
+        raise damaged(
+            place.location,
+            "the position of a message is damaged",
+            session_id=place.session_id,
+        )
     for expected, (position, checksum, body) in enumerate(found, start=first):
         if position != expected:
             raise place.missing(expected)

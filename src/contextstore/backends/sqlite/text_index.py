@@ -78,7 +78,8 @@ def remember(connection: sqlite3.Connection, session: int, position: int) -> Non
 def newest_indexed(connection: sqlite3.Connection) -> int:
     """Return the newest row that the index holds; -1 where there is no index."""
     row = connection.execute("SELECT newest FROM context_text_state").fetchone()
-    return _NONE if row is None else int(row[0])
+    # What is damaged there is no index: the next search makes it anew.
+    return row[0] if row is not None and type(row[0]) is int else _NONE
 
 
 def discard(connection: sqlite3.Connection) -> None:
