@@ -74,6 +74,9 @@ CREATE TABLE context_vectors (
     vector BLOB NOT NULL
 );
 CREATE UNIQUE INDEX context_vectors_id ON context_vectors (session, message_id);
+-- Messages that a save is about to delete and to write again as they were: their
+-- vectors stay. Empty outside its transaction.
+CREATE TABLE context_messages_rewritten (message_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 # The vectors of a message go with it, and a session without vectors is forgotten.
@@ -86,6 +89,7 @@ DELETE FROM context_vectors WHERE message_id = OLD.message_id AND session IN (
 _TRIGGERS = (
     f"""
 CREATE TRIGGER context_messages_deleted AFTER DELETE ON context_messages
+WHEN OLD.message_id NOT IN context_messages_rewritten
 BEGIN {_VECTORS_OF_MESSAGE}; END""",
     f"""
 CREATE TRIGGER context_messages_changed AFTER UPDATE OF body ON context_messages

@@ -16,7 +16,7 @@ from contextstore.backends.records import (
     plan_save,
 )
 from contextstore.backends.results import WriteResult
-from contextstore.backends.sqlite import rows
+from contextstore.backends.sqlite import rows, vector_rows
 from contextstore.backends.sqlite.place import Place
 from contextstore.backends.stamps import Stamps
 from contextstore.errors import SessionNotFoundError
@@ -67,7 +67,10 @@ def save(
     if kept == session.last:
         rows.insert(connection, place, session, kept, plan.added)
         return WriteResult(plan.ids, session.version + len(plan.added), plan.removed)
-    rows.delete_range(connection, session, kept + 1, session.last)
+    old = rows.ids_from(connection, session, kept + 1)
+    rewritten = sorted(set(old).difference(plan.removed))
+    with vector_rows.staying(connection, place.session_id, rewritten):
+        rows.delete_range(connection, session, kept + 1, session.last)
     rows.insert(connection, place, session, kept, plan.added)
     # More than what it adds, so that no reader takes it for an append.
     version = session.version + 1 + len(plan.added)

@@ -10,7 +10,8 @@ Writes run in a transaction. Where a model may be None, every model is meant.
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from contextlib import contextmanager
+from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from zlib import crc32
 
 from contextstore.errors import CorruptDataError
@@ -261,6 +262,28 @@ def discard_model(connection: sqlite3.Connection, model: str) -> None:
         " SELECT number FROM context_vector_sessions WHERE model = ?)",
         (model,),
     )
+
+
+@contextmanager
+def staying(
+    connection: sqlite3.Connection, session_id: str, message_ids: Sequence[str]
+) -> Generator[None, None, None]:
+    """Let the vectors of some messages stay while these are deleted.
+
+    It is for messages that are then written again as they were.
+    """
+    has_vectors = connection.execute(
+        "SELECT 1 FROM context_vector_sessions WHERE session_id = ?", (session_id,)
+    ).fetchone()
+    if not has_vectors:
+        yield
+        return
+    connection.executemany(
+        "INSERT INTO context_messages_rewritten VALUES (?)",
+        [(message_id,) for message_id in message_ids],
+    )
+    yield
+    connection.execute("DELETE FROM context_messages_rewritten")
 
 
 def copy(
