@@ -7,6 +7,7 @@ written here, once.
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from typing import (
     TYPE_CHECKING,
@@ -319,9 +320,13 @@ def ranked(
 ) -> List[List[SessionHit]]:
     """Return the ``k`` best for each query of what several sessions gave for it."""
     merged: List[List[SessionHit]] = [[] for _ in range(queries)]
+    sessions = 0
     for session_id, hits_of_queries in found:
+        sessions += 1
         for best, hits in zip(merged, hits_of_queries):
             best += [(session_id, hit) for hit in hits]
+    if sessions < 2:
+        return merged
     # Sorting is stable: what a session gave stays in its order.
     return [sorted(best, key=lambda pair: -pair[1][1])[:k] for best in merged]
 
@@ -363,14 +368,12 @@ def _common_dimension(vectors: List[FloatArray]) -> int:
 
 def _item(hit: Hit, session_id: Optional[str] = None) -> RetrievedItem:
     message_id, score, kept = hit
-    cosine = max(-1.0, min(1.0, score))
-    return RetrievedItem(
-        message_id, cosine, _copied(kept), cosine, session_id=session_id
-    )
+    cosine = score if -1.0 <= score <= 1.0 else math.copysign(1.0, score)
+    return RetrievedItem(message_id, cosine, _copied(kept), cosine, None, session_id)
 
 
 def _query(vector: Any) -> GridQuery:
-    return grid_query(floats_of(vector, "query_vector"))
+    return grid_query(vector, "query_vector")
 
 
 def _validated_metadata(metadata: Any) -> Dict[str, Any]:
