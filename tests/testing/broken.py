@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Dict, List, Optional, Sequence, Type
 
 from contextstore import (
     ConflictError,
+    InMemoryEmbeddingStore,
     InMemoryMemory,
     MemoryBackend,
     RetrievalBackend,
@@ -725,6 +726,58 @@ class DeletesEverySession(DeletingDictRetrieval):
         self.sessions.clear()
 
 
+class AnswersTheFirstAlone(DictRetrieval):
+    async def search_many(
+        self, session_id: str, query_vectors: Sequence[Sequence[float]], k: int
+    ) -> List[List[RetrievedItem]]:
+        found = [await self.search(session_id, vector, k) for vector in query_vectors]
+        return [found[0] for _ in found]
+
+
+class TakesTheBestOfEachSession(DictRetrieval):
+    async def search_sessions(
+        self, session_ids: Sequence[str], query_vector: Sequence[float], k: int
+    ) -> List[RetrievedItem]:
+        found = await super().search_sessions(session_ids, query_vector, 99)
+        return [item for item in found if item.message_id != "north"][:k]
+
+
+class NamesInNoOrder(InMemoryEmbeddingStore):
+    async def message_ids(self, session_id: str) -> List[str]:
+        return sorted(await super().message_ids(session_id))
+
+
+class NamesWhatIsGone(InMemoryEmbeddingStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.named: List[str] = []
+
+    async def message_ids(self, session_id: str) -> List[str]:
+        for name in await super().message_ids(session_id):
+            if name not in self.named:
+                self.named.append(name)
+        return self.named
+
+
+class MixesModels(InMemoryEmbeddingStore):
+    def for_model(self, name: str) -> MixesModels:
+        return self
+
+
+class DeletesEveryModel(InMemoryEmbeddingStore):
+    async def delete_model(self, name: str) -> None:
+        for model in ("one", "other"):
+            await super().delete_model(model)
+
+
+RETRIEVAL_WIDER: Dict[Type[RetrievalBackend], str] = {
+    AnswersTheFirstAlone: "test_several_queries_are_answered_each",
+    TakesTheBestOfEachSession: "test_several_sessions_are_searched_as_one",
+    NamesInNoOrder: "test_what_has_a_vector_is_named_oldest_first",
+    NamesWhatIsGone: "test_what_was_deleted_is_not_named",
+    MixesModels: "test_models_are_apart",
+    DeletesEveryModel: "test_a_model_is_deleted_alone",
+}
 RETRIEVAL: Dict[Type[RetrievalBackend], str] = {
     WorstFirst: "test_the_nearest_comes_first",
     CutsBeforeItSorts: "test_the_nearest_comes_first",

@@ -13,7 +13,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from contextstore import InMemoryMemory, MemoryBackend, RetrievalBackend
+from contextstore import (
+    InMemoryEmbeddingStore,
+    InMemoryMemory,
+    MemoryBackend,
+    RetrievalBackend,
+)
 from contextstore.testing import (
     MemoryBackendConformance,
     RetrievalBackendConformance,
@@ -105,12 +110,22 @@ def test_the_contract_of_retrieval_is_enforced(
         assert fails(retrieval_suite(backend), test, face, tmp_path)
 
 
+@pytest.mark.parametrize(("backend", "test"), named(broken.RETRIEVAL_WIDER))
+def test_what_goes_beyond_the_contract_of_retrieval_is_enforced(
+    backend: Type[RetrievalBackend], test: str, tmp_path: Path
+) -> None:
+    for face in FACES:
+        assert not fails(retrieval_suite(InMemoryEmbeddingStore), test, face, tmp_path)
+        assert fails(retrieval_suite(backend), test, face, tmp_path)
+
+
 def test_every_test_of_the_suites_can_fail() -> None:
     """Each test is the one that sees some broken backend, or is named here."""
     seen = {
         *broken.CONTRACT.values(),
         *broken.CAPABILITIES.values(),
         *broken.RETRIEVAL.values(),
+        *broken.RETRIEVAL_WIDER.values(),
         *(wrong.test for wrong in WIDER),
     }
     elsewhere = {
@@ -124,6 +139,7 @@ def test_every_test_of_the_suites_can_fail() -> None:
         "test_it_has_the_capabilities_that_it_claims",
         "test_what_is_stored_outlives_the_object",
         "test_another_object_sees_a_write_at_once",
+        "test_vectors_outlive_the_object",
     }
     tests = {
         name
@@ -163,6 +179,16 @@ def test_durability_is_enforced(face: str, tmp_path: Path) -> None:
     assert fails(durable(writes=False), kept, face, tmp_path)
     assert not fails(durable(writes=True), kept, face, tmp_path)
     assert fails(durable(writes=True), seen, face, tmp_path)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_durability_of_vectors_is_enforced(face: str, tmp_path: Path) -> None:
+    suite = retrieval_suite(DictRetrieval)
+    type(suite).reopen = lambda self, tmp_path: DictRetrieval()
+    assert fails(suite, "test_vectors_outlive_the_object", face, tmp_path)
+    kept = DictRetrieval()
+    type(suite).make = type(suite).reopen = lambda self, tmp_path: kept
+    assert not fails(suite, "test_vectors_outlive_the_object", face, tmp_path)
 
 
 def test_a_claim_that_is_not_true_is_seen(tmp_path: Path) -> None:
@@ -253,8 +279,8 @@ def test_a_suite_needs_a_make(tmp_path: Path) -> None:
     for suite in (MemoryBackendConformance(), RetrievalBackendConformance()):
         with pytest.raises(NotImplementedError):
             suite.make(tmp_path)
-    with pytest.raises(NotImplementedError):
-        MemoryBackendConformance().reopen(tmp_path)
+        with pytest.raises(NotImplementedError):
+            suite.reopen(tmp_path)
 
 
 # Run by pytest as somebody else's test: what is lacking is skipped, and reported.

@@ -11,6 +11,7 @@ from contextstore import (
     InMemoryMemory,
     MemoryBackend,
     RetrievalBackend,
+    SQLiteEmbeddingStore,
     SQLiteMemory,
 )
 from contextstore.testing import (
@@ -21,6 +22,8 @@ from contextstore.testing import (
 from tests.testing.backends import DeletingDictRetrieval, DictBackend, DictRetrieval
 
 ALL = frozenset(MemoryBackendConformance.known_capabilities())
+
+ALL_OF_RETRIEVAL = frozenset(RetrievalBackendConformance.known_capabilities())
 
 
 class TestInMemory(MemoryBackendConformance):
@@ -55,10 +58,20 @@ class TestDict(MemoryBackendConformance):
 
 
 class TestInMemoryVectors(RetrievalBackendConformance):
-    capabilities = frozenset({"add-many", "delete", "delete-session"})
+    capabilities = ALL_OF_RETRIEVAL - {"durable"}
 
     def make(self, tmp_path: Path) -> RetrievalBackend:
         return InMemoryEmbeddingStore()
+
+
+class TestSQLiteVectors(RetrievalBackendConformance):
+    capabilities = ALL_OF_RETRIEVAL
+
+    def make(self, tmp_path: Path) -> RetrievalBackend:
+        return SQLiteEmbeddingStore(tmp_path / "vectors.db")
+
+    def reopen(self, tmp_path: Path) -> RetrievalBackend:
+        return self.make(tmp_path)
 
 
 class TestDictVectors(RetrievalBackendConformance):

@@ -32,9 +32,19 @@ def _overrides(method: str) -> Detect:
     return detect
 
 
+def _can_be_reopened(suite: Any, directory: Path) -> bool:
+    return type(suite).reopen is not RetrievalBackendConformance.reopen
+
+
 ADD_MANY = Capability("add-many", _overrides("add_many"))
 DELETE = Capability("delete", _overrides("delete"))
 DELETE_SESSION = Capability("delete-session", _overrides("delete_session"))
+
+
+MODELS = Capability("models", _overrides("for_model"))
+DELETE_MODEL = Capability("delete-model", _overrides("delete_model"))
+MESSAGE_IDS = Capability("message-ids", _overrides("message_ids"))
+DURABLE = Capability("durable", _can_be_reopened)
 
 
 def found_ids(found: List[RetrievedItem]) -> List[str]:
@@ -52,7 +62,9 @@ class RetrievalBackendConformance(ConformanceSuite):
                 return Mine(tmp_path / "mine")
 
     A class with just the three methods of the contract passes. Its capabilities are
-    ``add-many``, ``delete`` and ``delete-session``: each is there when the method is.
+    ``add-many``, ``delete``, ``delete-session``, ``models`` (``for_model``),
+    ``delete-model`` and ``message-ids``, each there when the method is, and
+    ``durable`` (``reopen`` is written).
     """
 
     def make(self, tmp_path: Path) -> RetrievalBackend:
@@ -63,6 +75,16 @@ class RetrievalBackendConformance(ConformanceSuite):
 
         Args:
             tmp_path: an empty directory, for files.
+        """
+        raise NotImplementedError
+
+    def reopen(self, tmp_path: Path) -> RetrievalBackend:
+        """Return a backend on what an earlier one from ``make`` has stored.
+
+        Write it for a backend whose data outlives the object.
+
+        Args:
+            tmp_path: the directory that ``make`` was given.
         """
         raise NotImplementedError
 
@@ -162,6 +184,34 @@ class RetrievalBackendConformance(ConformanceSuite):
         found = found_ids(vectors.search("s", EAST, 99))
         assert sorted(found) == sorted(f"m{number}" for number in range(30))
 
+    def test_several_queries_are_answered_each(self, vectors: SyncRetrieval) -> None:
+        for name, vector in FALLING.items():
+            vectors.add("s", name, vector, {"of": name})
+        answers = vectors.search_many("s", [EAST, WEST, EAST], 2)
+        assert [found_ids(found) for found in answers] == [
+            ["east", "near"],
+            ["west", "north"],
+            ["east", "near"],
+        ]
+        assert answers[0] == vectors.search("s", EAST, 2)
+        assert vectors.search_many("s", [], 2) == []
+        assert vectors.search_many("nobody", [EAST], 2) == [[]]
+
+    def test_several_sessions_are_searched_as_one(self, vectors: SyncRetrieval) -> None:
+        vectors.add("a", "near", NEAR, {})
+        vectors.add("a", "north", NORTH, {})
+        vectors.add("b", "far", FAR, {})
+        vectors.add("b", "north", NORTH, {})
+        vectors.add("c", "east", EAST, {})
+        found = vectors.search_sessions(["b", "a", "nobody", "b"], EAST, 3)
+        assert [(item.session_id, item.message_id) for item in found] == [
+            ("a", "near"),
+            ("b", "far"),
+            ("b", "north"),
+        ]
+        assert vectors.search_sessions([], EAST, 3) == []
+        assert vectors.search_sessions(["a"], EAST, 0) == []
+
     # Capabilities.
 
     @ADD_MANY
@@ -208,3 +258,62 @@ class RetrievalBackendConformance(ConformanceSuite):
         assert found_ids(vectors.search("t", EAST, 9)) == ["m1", "m2"]
         vectors.add("s", "m3", EAST, {})
         assert found_ids(vectors.search("s", EAST, 9)) == ["m3"]
+
+    @MESSAGE_IDS
+    def test_what_has_a_vector_is_named_oldest_first(
+        self, vectors: SyncRetrieval
+    ) -> None:
+        for name in ("m3", "m1", "m2"):
+            vectors.add("s", name, NEAR, {})
+        vectors.add("s", "m3", FAR, {})
+        vectors.add("t", "m9", EAST, {})
+        assert vectors.message_ids("s") == ["m3", "m1", "m2"]
+        assert vectors.message_ids("nobody") == []
+
+    @MESSAGE_IDS
+    @DELETE
+    def test_what_was_deleted_is_not_named(self, vectors: SyncRetrieval) -> None:
+        for name in ("m1", "m2", "m3"):
+            vectors.add("s", name, NEAR, {})
+        vectors.delete("s", ["m2"])
+        assert vectors.message_ids("s") == ["m1", "m3"]
+        vectors.delete("s", ["m1", "m3"])
+        assert vectors.message_ids("s") == []
+
+    @MODELS
+    def test_models_are_apart(self, vectors: SyncRetrieval) -> None:
+        one, other = vectors.for_model("one"), vectors.for_model("other")
+        one.add("s", "m1", EAST, {"of": "one"})
+        other.add("s", "m1", [0.0, 1.0], {"of": "other"})
+        other.add("s", "m2", [1.0, 0.0], {"of": "other"})
+        assert [item.metadata for item in one.search("s", EAST, 9)] == [{"of": "one"}]
+        assert found_ids(other.search("s", [1.0, 0.0], 9)) == ["m2", "m1"]
+        assert one.has_embedding("s", "m2") is False
+        again = vectors.for_model("one")
+        assert again.has_embedding("s", "m1") is True
+
+    @MODELS
+    @DELETE_MODEL
+    def test_a_model_is_deleted_alone(self, vectors: SyncRetrieval) -> None:
+        one, other = vectors.for_model("one"), vectors.for_model("other")
+        for model in (one, other):
+            model.add("s", "m1", EAST, {})
+            model.add("t", "m1", EAST, {})
+        vectors.delete_model("one")
+        vectors.delete_model("nobody's")
+        for session_id in ("s", "t"):
+            assert one.search(session_id, EAST, 9) == []
+            assert found_ids(other.search(session_id, EAST, 9)) == ["m1"]
+
+    @DURABLE
+    def test_vectors_outlive_the_object(
+        self, vectors: SyncRetrieval, tmp_path: Path
+    ) -> None:
+        for name, vector in FALLING.items():
+            vectors.add("s", name, vector, METADATA)
+        before = vectors.search("s", EAST, 9)
+        vectors.backend.sync.close()
+        with self.reopen(tmp_path).sync as again:
+            assert again.search("s", EAST, 9) == before
+            again.add("s", "new", EAST, {})
+            assert found_ids(again.search("s", EAST, 2)) == ["east", "new"]
