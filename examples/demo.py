@@ -1,7 +1,8 @@
 """Show the library at work on one long conversation; ``make demo`` runs it.
 
 Two processes write the conversation into a SQLite file, and the first of them is
-killed. Then prompts are built from it at three budgets, and it is searched.
+killed. Then prompts are built from it at three budgets, it is searched by words and by
+vectors, and a question gets a prompt with what was said about it weeks ago.
 """
 
 from __future__ import annotations
@@ -12,18 +13,28 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from itertools import groupby
 from pathlib import Path
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, List, Set
 
 import conversation
 import embedder
+from showing import (
+    SIGNS,
+    heading,
+    is_kept_always,
+    ranges,
+    say,
+    shortened,
+    show_build,
+    show_found,
+    show_message,
+)
 
 from contextstore import (
     BuildResult,
     ContextBuilder,
-    InMemoryEmbeddingStore,
     SessionStoreConfig,
+    SQLiteEmbeddingStore,
     SQLiteMemory,
     SyncSessionStore,
 )
@@ -37,13 +48,16 @@ WRITTEN_FIRST = 160
 LONG_TURN_END = 49
 SLICE = 50
 QUERIES = (
-    "Which allergies does Josef have?",
     "Where can we charge the e-bike's battery?",
     "What did the doctor say about the knee?",
-    "noise at night",
+)
+MISSPELT = "vegeterian diners"
+BY_MEANING = "noise at night"
+# What hotels answered when they were asked about hazelnuts.
+ANSWERS = frozenset(
+    ["m074", "m075", "m098", "m099", "m100", "m101", "m102", "m108", "m164"]
 )
 CUT_MARK = "[...]"
-WIDTH = 78
 
 Message = Dict[str, Any]
 
@@ -52,7 +66,7 @@ def main(arguments: List[str]) -> None:
     """Run one act of the demo, or all of them."""
     if arguments:
         act, database = arguments
-        {"write": write, "go-on": go_on}[act](database)
+        {"write": write, "go-on": go_on, "embed": embed}[act](database)
         return
     with tempfile.TemporaryDirectory() as folder:
         database = str(Path(folder) / "chat.db")
@@ -68,7 +82,8 @@ def main(arguments: List[str]) -> None:
         show_long_turn(history)
         show_summary(history)
         show_word_search(database)
-        show_search(database)
+        show_vectors(database)
+        show_recall(database, history)
 
 
 def write(database: str) -> None:
@@ -98,16 +113,20 @@ def go_on(database: str) -> None:
 
 def show_two_processes(database: str) -> None:
     heading("1. Two processes write one session into a SQLite file")
-    for act in ("write", "go-on"):
-        command = [sys.executable, __file__, act, database]
-        code = subprocess.run(command, check=False).returncode
-        expected = -signal.SIGKILL if act == "write" else 0
-        if code != expected:
-            raise SystemExit(f"the process for {act!r} ended with {code}")
+    run_act("write", database, expected=-signal.SIGKILL)
+    run_act("go-on", database, expected=0)
     say(
         "An append returns when its messages are on the disk, all of them or none; "
         "so the killed process lost nothing."
     )
+
+
+def run_act(act: str, database: str, expected: int) -> None:
+    """Run an act of the demo in a process of its own."""
+    command = [sys.executable, __file__, act, database]
+    code = subprocess.run(command, check=False).returncode
+    if code != expected:
+        raise SystemExit(f"the process for {act!r} ended with {code}")
 
 
 def show_budgets(history: List[Message]) -> None:
@@ -118,9 +137,9 @@ def show_budgets(history: List[Message]) -> None:
         f"The whole conversation costs {about(builder)}{total:,} tokens: "
         f"{len(history)} messages. One sign below is one message, oldest first:"
     )
-    say("@ kept always    # kept    . dropped    ~ shortened", indent=4)
+    say(SIGNS, indent=4)
     for budget in BUDGETS:
-        show_build(history, builder.build(history, max_tokens=budget), budget)
+        show_cut(history, builder.build(history, max_tokens=budget), budget)
     say(
         "Why these: the system message and the message marked {'pinned': True} (the "
         "allergy) are paid for first. Of the rest the newest turns are kept, as many "
@@ -131,38 +150,12 @@ def show_budgets(history: List[Message]) -> None:
     show_naive_cut(history, builder)
 
 
-def show_build(history: List[Message], result: BuildResult, budget: int) -> None:
-    left = set(result.metadata["dropped_ids"])
-    cut = set(result.metadata["truncated_ids"])
-    used = f"{result.total_tokens:,} of {budget:,} tokens"
-    print(f"\n  {used}: {len(result.messages)} messages kept, {len(left)} dropped")
-    signs = "".join(sign(message, left, cut) for message in history)
-    for start in range(0, len(signs), 60):
-        print(f"    {history[start]['id']} {signs[start : start + 60]}")
-    print(f"    dropped: {ranges(history, left)}")
+def show_cut(history: List[Message], result: BuildResult, budget: int) -> None:
+    show_build(history, result, budget)
+    print(f"    dropped: {ranges(history, result.metadata['dropped_ids'])}")
     after = [m for m in result.messages if not is_kept_always(m)]
     print("    the kept turns start with")
     show_message(after[0], indent=6)
-
-
-def sign(message: Message, left: Iterable[str], cut: Iterable[str]) -> str:
-    if message["id"] in left:
-        return "."
-    if message["id"] in cut:
-        return "~"
-    return "@" if is_kept_always(message) else "#"
-
-
-def ranges(history: List[Message], wanted: Iterable[str]) -> str:
-    """Name messages by the first and the last id of each unbroken run."""
-    runs = groupby(history, key=lambda message: message["id"] in wanted)
-    ids = [[m["id"] for m in run] for is_wanted, run in runs if is_wanted]
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in ids)
-
-
-def is_kept_always(message: Message) -> bool:
-    pinned = message.get("metadata", {}).get("pinned", False)
-    return message["role"] == "system" or pinned is True
 
 
 def show_naive_cut(history: List[Message], builder: ContextBuilder) -> None:
@@ -185,7 +178,7 @@ def show_long_turn(history: List[Message]) -> None:
         f"That turn alone costs {about(builder)}{builder.count(said[-5:]):,} tokens:"
     )
     result = builder.build(said, max_tokens=900)
-    show_build(said, result, 900)
+    show_cut(said, result, 900)
     say(
         "Nothing can be left out of a turn that is still to be answered, so its "
         "longest texts are cut in the middle, and the metadata names them: "
@@ -225,67 +218,98 @@ def summarize(messages: List[Message]) -> str:
 
 
 def show_word_search(database: str) -> None:
-    heading("5. Search by words")
-    say("search_text finds messages that hold all words of a query, by their stems:")
-    print("\n  reserving saddles")
-    memory = SQLiteMemory(database).sync
-    for match in memory.search_text("reserving saddles", session_id=SESSION, limit=2):
-        show_message(match.message)
+    heading("5. Finding what was said, by words")
+    say(
+        "This takes no model and no package. A message counts by the words that it "
+        "shares with a question, by their stems ('charge' finds 'charged'), and by "
+        "what the messages beside it share."
+    )
+    store = SyncSessionStore(SQLiteMemory(database))
+    for query in (*QUERIES, MISSPELT):
+        show_found(query, store.retrieve_relevant(SESSION, query, k=2))
+    say(
+        "The last question is misspelt: no message has its words (0.0), and what comes "
+        "is as good as chance."
+    )
 
 
-def show_search(database: str) -> None:
-    heading("6. Search by meaning")
+def show_vectors(database: str) -> None:
+    heading("6. Finding what was meant, by vectors in the same file")
     say(
         "Vectors come from a function that you pass. No model can be downloaded here, "
-        "so examples/embedder.py stands in: hashed words and parts of words. It finds "
-        "texts that share them ('allergies', 'allergic') and knows no meanings. For "
-        "real use pass sentence-transformers or OpenAI embeddings (see README.md)."
+        "so examples/embedder.py stands in: it hashes words and parts of words, so it "
+        "sees through a spelling mistake, and it knows no meanings. For real use pass "
+        "a model: contextstore.embedders has sentence-transformers and OpenAI's "
+        "protocol."
     )
-    store = SyncSessionStore(
-        SQLiteMemory(database),
-        InMemoryEmbeddingStore(),
-        SessionStoreConfig(auto_embed=True, embed_fn=embedder.embed),
-    )
-    # Saving what is stored changes nothing, and embeds what has no vector yet.
-    store.save_context(SESSION, store.load_context(SESSION))
-    for query in QUERIES:
-        print(f"\n  {query}")
-        for item in store.retrieve_relevant(SESSION, query, k=2):
-            text = f"{item.score:.2f} {item.message_id} {item.metadata['text']}"
-            lines = in_lines(shortened(text, 140), WIDTH - 4, hang=" " * 10)
-            print(textwrap.indent(lines, "    "))
+    print()
+    run_act("embed", database, expected=0)
+    store = searchable(database)
+    print(f"  process {os.getpid()} (this one) opens the same file:")
+    print(f"    {store.embedding_status().missing} texts lack a vector.")
+    for query in (MISSPELT, BY_MEANING):
+        show_found(query, store.retrieve_relevant(SESSION, query, k=2))
     say(
-        "The last answer stands in m021 ('she snores'), which shares no word with the "
-        "question: finding that takes a real model."
+        "The last answer stands in m021 ('she snores'), which shares not even a part "
+        "of a word with the question: finding that takes a real model."
     )
+
+
+def embed(database: str) -> None:
+    """Make the vectors of a session that was stored without any."""
+    store = searchable(database)
+    status = store.embedding_status()
+    print(f"  process {os.getpid()} finds messages that were stored without vectors:")
+    print(f"    {status.missing} of {status.total} texts lack one.", end=" ")
+    print(f"embed_missing() makes {store.embed_missing().embedded}.")
+
+
+def searchable(database: str) -> SyncSessionStore:
+    """Return a store that searches by words and vectors, and counts for MODEL."""
+    config = SessionStoreConfig(
+        auto_embed=True,
+        embed_fn=embedder.embed,
+        builder=ContextBuilder.from_model(MODEL),
+    )
+    return SyncSessionStore(
+        SQLiteMemory(database), SQLiteEmbeddingStore(database), config
+    )
+
+
+def show_recall(database: str, history: List[Message]) -> None:
+    budget = BUDGETS[1]
+    heading("7. The whole prompt in one call")
+    say("The newest message asks about things that were settled weeks ago:")
+    question = history[-1]
+    show_message(question)
+    store = searchable(database)
+    result = store.build_context(SESSION, budget, query=question["content"])
+    say(
+        f"store.build_context(session, {budget}, query=...) gives the newest messages "
+        "a quarter of the budget, and the rest of it to older ones that the question "
+        "is about:"
+    )
+    say(SIGNS, indent=4)
+    show_build(history, result, budget)
+    newest = store.build_context(SESSION, budget)
+    kept, plain = (sorted(ids_of(r) & ANSWERS) for r in (result, newest))
+    say(
+        f"Hotels answered {len(ANSWERS)} times what they can do about nuts. "
+        f"{len(kept)} of these answers are in this prompt: {', '.join(kept)}. The "
+        f"newest messages alone, as in part 2, hold {len(plain)}: {', '.join(plain)}."
+    )
+    say("result.explain() says what became of each message. Five of its rows:")
+    print()
+    header, *rows = str(result.explain()).splitlines()
+    print(textwrap.indent("\n".join([header, *rows[71:76]]), "    "))
+
+
+def ids_of(result: BuildResult) -> Set[str]:
+    return {message["id"] for message in result.messages}
 
 
 def about(builder: ContextBuilder) -> str:
     return "about " if builder.tokenizer.approximate else ""
-
-
-def heading(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
-
-
-def say(text: str, indent: int = 2) -> None:
-    print()
-    print(textwrap.indent(in_lines(text, WIDTH - indent), " " * indent))
-
-
-def in_lines(text: str, width: int, hang: str = "") -> str:
-    return textwrap.fill(text, width, subsequent_indent=hang, break_on_hyphens=False)
-
-
-def show_message(message: Message, indent: int = 4) -> None:
-    text = f"{message['id']} {message['role']}: {message['content']}"
-    print(" " * indent + shortened(text, WIDTH - indent))
-
-
-def shortened(text: str, width: int) -> str:
-    """Return a text on one line, cut to so many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 3].rstrip() + "..."
 
 
 if __name__ == "__main__":

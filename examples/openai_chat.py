@@ -4,7 +4,8 @@
 
 Needs ``pip install openai 'contextstore[tokens]'`` and OPENAI_API_KEY. Each line is a
 question; an empty one ends the chat. The model may call one tool, the clock, so that
-calls and results are kept as well.
+calls and results are kept as well. When the conversation outgrows MAX_TOKENS, the model
+sees the newest messages and what was said about the question before.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from typing import Any, Dict, List
 
 from openai import OpenAI
 
-from contextstore import ContextBuilder, SQLiteMemory, SyncMemory
+from contextstore import (
+    ContextBuilder,
+    SessionStoreConfig,
+    SQLiteMemory,
+    SyncSessionStore,
+)
+from contextstore.context import to_openai
 
 SESSION = "terminal"
 MODEL = "gpt-4o"
@@ -25,48 +32,41 @@ CLOCK = {
     "type": "function",
     "function": {"name": "clock", "description": "Tell the date and the time."},
 }
-# OpenAI refuses fields that it does not know, such as the timestamp of a message.
-SENT = ("role", "content", "name", "tool_calls", "tool_call_id")
+# What the store keeps of an answer: the fields that OpenAI takes back.
+KEPT = {"role", "content", "tool_calls"}
 
 Message = Dict[str, Any]
 
 
 def main(path: str) -> None:
-    client = OpenAI()
-    builder = ContextBuilder.from_model(MODEL)
-    with SQLiteMemory(path).sync as memory:
-        if not memory.load_context(SESSION, k=1):
-            memory.save_context(SESSION, [SYSTEM])
+    config = SessionStoreConfig(builder=ContextBuilder.from_model(MODEL))
+    with OpenAI() as client, SQLiteMemory(path).sync as memory:
+        store = SyncSessionStore(memory.backend, config=config)
+        if not store.load_context(SESSION, k=1):
+            store.save_context(SESSION, [SYSTEM])
         for line in sys.stdin:
             if not line.strip():
                 break
-            question = {"role": "user", "content": line.strip()}
-            memory.append_context(SESSION, [question])
-            print(answer(client, builder, memory))
+            print(answer(client, store, line.strip()))
 
 
-def answer(client: OpenAI, builder: ContextBuilder, memory: SyncMemory) -> str:
+def answer(client: OpenAI, store: SyncSessionStore, question: str) -> str:
     """Ask the model, and run its tool calls, until it has an answer."""
+    store.append_context(SESSION, [{"role": "user", "content": question}])
     while True:
-        prompt = builder.build(memory.load_context(SESSION), MAX_TOKENS, tools=[CLOCK])
-        messages: Any = [sendable(message) for message in prompt.messages]
+        prompt = store.build_context(SESSION, MAX_TOKENS, question, tools=[CLOCK])
+        messages: Any = to_openai(prompt.messages)
         tools: Any = [CLOCK]
         response = client.chat.completions.create(
             model=MODEL, messages=messages, tools=tools
         )
-        said = response.choices[0].message.model_dump(
-            exclude_none=True, include=set(SENT)
-        )
+        said = response.choices[0].message.model_dump(exclude_none=True, include=KEPT)
         calls = said.get("tool_calls", [])
         # A call and its results are one batch: never is the one stored without the
         # other.
-        memory.append_context(SESSION, [said, *run(calls)])
+        store.append_context(SESSION, [said, *run(calls)])
         if not calls:
             return str(said.get("content", ""))
-
-
-def sendable(message: Message) -> Message:
-    return {field: message[field] for field in SENT if field in message}
 
 
 def run(calls: List[Message]) -> List[Message]:
