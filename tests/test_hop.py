@@ -225,8 +225,6 @@ class TestTicket:
             ticket = Ticket(lambda: 1, asyncio.get_running_loop())
             assert ticket.begin()
             assert not ticket.begin()
-            ticket.renounce()
-            assert ticket.begin()
 
         asyncio.run(main())
 

@@ -43,6 +43,18 @@ T = TypeVar("T")
 Loop = asyncio.AbstractEventLoop
 
 
+class OwnThread(threading.Thread):
+    """Be a thread of this library; it never keeps a process from ending."""
+
+    def __init__(self, target: Callable[[], object], name: str) -> None:
+        super().__init__(target=target, name=name, daemon=True)
+
+
+def on_own_thread() -> bool:
+    """Tell whether this code runs on a thread of this library."""
+    return isinstance(threading.current_thread(), OwnThread)
+
+
 def running_loop() -> Optional[Loop]:
     """Return the event loop that runs in this thread, or None."""
     try:
@@ -132,7 +144,7 @@ async def call(function: Callable[..., T], *arguments: Any) -> T:
         return function(*arguments)
     ticket = Ticket(functools.partial(function, *arguments), loop)
     work = functools.partial(contextvars.copy_context().run, _complete, ticket)
-    threading.Thread(target=work, name="contextstore-call", daemon=True).start()
+    OwnThread(work, "contextstore-call").start()
     result: T = await ticket.outcome()
     return result
 
@@ -163,10 +175,6 @@ class Ticket:
         except IndexError:
             return False
 
-    def renounce(self) -> None:
-        """Give the claim back: the work was not done after all."""
-        self._claim.append(True)
-
     def run(self, *arguments: Any) -> None:
         """Do the work and keep what came of it."""
         self.result = self.error = None
@@ -176,7 +184,8 @@ class Ticket:
             # No future takes this one: it would end the coroutine that waits.
             self.error = RuntimeError("blocking code raised StopIteration")
             self.error.__cause__ = error
-        except Exception as error:
+        except BaseException as error:
+            # The thread is ours: whatever ends its work belongs to the one who waits.
             self.error = error
 
     async def outcome(self) -> Any:
@@ -240,14 +249,9 @@ def _resolve_all(tickets: List[Ticket]) -> None:
 
 
 def _complete(ticket: Ticket) -> None:
-    if not ticket.begin():
-        return
-    try:
+    if ticket.begin():
         ticket.run()
-    except BaseException as error:
-        # The thread is ours: whatever ends its work belongs to the one who waits.
-        ticket.error = error
-    deliver([ticket])
+        deliver([ticket])
 
 
 class Worker:
@@ -291,9 +295,8 @@ class Worker:
             if self._queue is None or self._pid != os.getpid():
                 self._queue = SimpleQueue()
                 self._pid = os.getpid()
-                threading.Thread(
-                    target=_serve, args=(self._queue,), name=self._name, daemon=True
-                ).start()
+                serve = functools.partial(_serve, self._queue)
+                OwnThread(serve, self._name).start()
             return self._queue
 
 
@@ -333,11 +336,7 @@ class Portal:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
                 self._pid = os.getpid()
-                threading.Thread(
-                    target=self._loop.run_forever,
-                    name="contextstore-portal",
-                    daemon=True,
-                ).start()
+                OwnThread(self._loop.run_forever, "contextstore-portal").start()
             return self._loop
 
 

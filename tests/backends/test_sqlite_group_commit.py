@@ -12,6 +12,7 @@ import pytest
 
 from contextstore import (
     ClosedError,
+    InMemoryMemory,
     SessionNotFoundError,
     SQLiteMemory,
     StorageError,
@@ -132,19 +133,21 @@ class TestCommit:
             commit(connection, [SyncTicket(orphan)])
         assert connection.execute("SELECT count(*) FROM child").fetchone() == (0,)
 
-    def test_an_interrupt_ends_it_and_nothing_is_stored(
+    def test_an_interrupt_undoes_the_write_that_it_meets(
         self, connection: sqlite3.Connection
     ) -> None:
         def interrupted(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT INTO t VALUES (50)")
             raise KeyboardInterrupt
 
-        for works in ([interrupted], [adds(1), interrupted, adds(2)]):
-            tickets = [SyncTicket(work) for work in works]
-            with pytest.raises(KeyboardInterrupt):
-                commit(connection, tickets)
-            assert not connection.in_transaction
-            assert values(connection) == []
+        with pytest.raises(KeyboardInterrupt):
+            committed(connection, interrupted)[0].outcome()
+        assert values(connection) == []
+        first, met, last = committed(connection, adds(1), interrupted, adds(2))
+        with pytest.raises(KeyboardInterrupt):
+            met.outcome()
+        assert (first.outcome(), last.outcome()) == (1, 2)
+        assert values(connection) == [1, 2]
 
     def test_no_transaction_no_write(self, tmp_path: Path) -> None:
         path = str(tmp_path / "x.db")
@@ -216,6 +219,22 @@ def commits_of(connection: Optional[sqlite3.Connection]) -> List[str]:
     return found
 
 
+class Stuck:
+    """Be a connection whose transaction cannot be undone."""
+
+    def __init__(self, real: sqlite3.Connection) -> None:
+        self.real = real
+        self.is_closed = False
+        self.in_transaction = True
+
+    def execute(self, statement: str) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def close(self) -> None:
+        self.is_closed = True
+        self.real.close()
+
+
 class TestWriter:
     def test_what_waits_is_committed_together(self, memory: SQLiteMemory) -> None:
         commits = commits_of(writer_of(memory).connection)
@@ -262,7 +281,7 @@ class TestWriter:
         assert sorted(ids(memory)) == list("012345")
         assert len(commits) <= 2
 
-    def test_an_interrupted_leader_leaves_the_others_their_writes(
+    def test_an_interrupted_write_leaves_the_others_theirs(
         self, memory: SQLiteMemory
     ) -> None:
         one = writer_of(memory)
@@ -285,6 +304,77 @@ class TestWriter:
         for thread in others:
             thread.join()
         assert sorted(ids(memory)) == ["0", "1", "2"]
+
+    def test_the_main_thread_takes_nobody_along(
+        self, memory: SQLiteMemory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # An interrupt that comes while a commit is synced is raised right after it.
+        one = writer_of(memory)
+        met: List[int] = []
+
+        def commit_and_interrupt(
+            connection: sqlite3.Connection, writes: List[Any]
+        ) -> None:
+            group_commit.commit(connection, writes)
+            if threading.current_thread() is threading.main_thread():
+                met.append(len(writes))
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(writer, "commit", commit_and_interrupt)
+        others: List[threading.Thread] = []
+
+        def append_other() -> str:
+            # From within the write of the main thread: it waits in the queue.
+            if not others:
+                others.append(
+                    in_thread(memory.sync.append_context, "s", [{"role": "user"}])
+                )
+                while not one._queue:
+                    pass
+            return "mine"
+
+        stamped = SQLiteMemory(memory._lease.location, id_factory=append_other)
+        with pytest.raises(KeyboardInterrupt):
+            stamped.sync.append_context("s", [{"role": "user"}])
+        others[0].join()
+        stamped.sync.close()
+        assert met == [1]
+        assert len(ids(memory)) == 2
+
+    def test_a_main_thread_does_not_overtake_what_waits(
+        self, memory: SQLiteMemory
+    ) -> None:
+        one = writer_of(memory)
+        with one._lock:
+            one._called = True
+            other = in_thread(memory.sync.append_context, "s", [{"id": "first"}])
+            while not one._queue:
+                pass
+            one._called = False
+        memory.sync.append_context("s", [{"id": "second"}])
+        other.join()
+        assert ids(memory) == ["first", "second"]
+
+    def test_who_waits_for_room_hears_of_the_close(
+        self, memory: SQLiteMemory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(writer, "MOST_QUEUED", 1)
+        one = writer_of(memory)
+        monkeypatch.setattr(one, "_call_thread", lambda: None)
+
+        async def main() -> List[Any]:
+            tasks = [
+                asyncio.ensure_future(memory.append_context("s", [{"id": str(n)}]))
+                for n in range(3)
+            ]
+            await asyncio.sleep(0.01)
+            assert (len(one._queue), len(one._waiting_for_room)) == (1, 2)
+            one.close()
+            return await asyncio.wait_for(
+                asyncio.gather(*tasks, return_exceptions=True), 30
+            )
+
+        assert [type(outcome) for outcome in asyncio.run(main())] == [ClosedError] * 3
 
     def test_withdrawn_writes_are_left_out(self, memory: SQLiteMemory) -> None:
         pause = Paused()
@@ -382,16 +472,57 @@ class TestWriter:
         follower.join()
         assert ids(memory) == ["1"]
 
+    def test_a_transaction_that_an_interrupt_left_open_is_undone(
+        self, memory: SQLiteMemory
+    ) -> None:
+        for one in (memory, InMemoryMemory()):
+            one.sync.save_context("s", [{"id": "0"}])
+            connection = writer_of(one).connection
+            assert connection is not None
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM context_messages")
+            one.sync.append_context("s", [{"id": "1"}])
+            assert ids(one) == ["0", "1"]
+
     def test_a_transaction_that_cannot_be_undone_closes_the_connection(
         self, memory: SQLiteMemory
     ) -> None:
         one = writer_of(memory)
-        stuck = one.connection
-        assert stuck is not None
-        stuck.execute("BEGIN IMMEDIATE")
+        real = one.connection
+        assert real is not None
+        real.execute("BEGIN IMMEDIATE")
+        one.connection = stuck = Stuck(real)  # type: ignore[assignment]
         memory.sync.append_context("s", [{"id": "1"}])
-        assert one.connection is not stuck
+        assert stuck.is_closed
         assert ids(memory) == ["1"]
+
+    def test_without_a_file_what_cannot_be_undone_is_an_error(self) -> None:
+        memory = InMemoryMemory()
+        memory.sync.save_context("s", [{"id": "0"}])
+        one = writer_of(memory)
+        real = one.connection
+        assert real is not None
+        real.execute("BEGIN IMMEDIATE")
+        one.connection = stuck = Stuck(real)  # type: ignore[assignment]
+        with pytest.raises(UnavailableError):
+            memory.sync.append_context("s", [{"id": "1"}])
+        assert not stuck.is_closed
+        one.connection = real
+        assert ids(memory) == ["0"]
+
+    def test_a_reader_that_an_interrupt_left_in_a_snapshot_is_not_used_again(
+        self, memory: SQLiteMemory
+    ) -> None:
+        def interrupted(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM context_messages").fetchall()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            memory._lease.engine.readers.read(interrupted)
+        memory.sync.append_context("s", [{"id": "1"}])
+        assert ids(memory) == ["1"]
+        assert len(memory.sync.load_page("s")) == 1
 
     def test_an_error_of_the_driver_is_named(self, memory: SQLiteMemory) -> None:
         def fails(connection: sqlite3.Connection) -> None:

@@ -32,15 +32,12 @@ class SyncTicket:
         """Claim the write; a thread that waits cannot withdraw it."""
         return True
 
-    def renounce(self) -> None:
-        """Give the claim back; there was none to take."""
-
     def run(self, connection: sqlite3.Connection) -> None:
-        """Do the write and keep what came of it."""
+        """Do the write and keep what came of it, an interrupt too."""
         self.result = self.error = None
         try:
             self.result = self.work(connection)
-        except Exception as error:
+        except BaseException as error:
             self.error = error
 
     def wake(self) -> None:
@@ -66,8 +63,8 @@ def commit(connection: sqlite3.Connection, writes: Sequence[AnyTicket]) -> None:
 
     Raises:
         sqlite3.Error: no transaction could be had; no write was done.
-        BaseException: what is no ``Exception``, such as KeyboardInterrupt; no write of
-            the batch is stored.
+        BaseException: an interrupt between the writes; whether they are stored is not
+            certain.
     """
     if len(writes) == 1:
         _commit_alone(connection, writes[0])

@@ -73,7 +73,7 @@ class SQLiteMemory(MemoryBackend):
     ) -> None:
         self._stamps = Stamps.of(id_factory, clock)
         self._lease = Lease(absolute_path(path), durability)
-        self._release = weakref.finalize(self, self._lease.release)
+        weakref.finalize(self, self._lease.drop)
 
     async def load_context(
         self, session_id: str, k: Optional[int] = None
@@ -353,7 +353,8 @@ class SQLiteMemory(MemoryBackend):
         if repair:
             report = await engine.writer.submit(check)
         else:
-            report = await engine.readers.fetch(check, snapshot=True)
+            # On a thread of its own: it takes as long as the file is large.
+            report = await call(partial(engine.readers.read, check, snapshot=True))
         problems = await engine.writer.submit(
             partial(checkup.text_problems, repair=repair)
         )
@@ -362,11 +363,13 @@ class SQLiteMemory(MemoryBackend):
     async def backup(self, path: Union[str, os.PathLike[str]]) -> None:
         """Copy everything into a new file while this one is in use."""
         target = absolute_path(path)
-        await self._engine.readers.fetch(partial(backup.backup, target=target))
+        # On a thread of its own: it takes as long as the file is large.
+        copy = partial(backup.backup, target=target)
+        await call(partial(self._engine.readers.read, copy))
 
     async def close(self) -> None:
         """Let go of the file; a call after this raises ClosedError."""
-        await call(self._release)
+        await call(self._lease.release)
 
     @property
     def _engine(self) -> Engine:

@@ -27,7 +27,8 @@ class Readers:
     def __init__(self, location: str, writer: Writer) -> None:
         self._location = location
         self._writer = writer
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may close the readers at any point.
+        self._lock = threading.RLock()
         self._idle: List[sqlite3.Connection] = []
         self._closed = False
         self._worker = Worker("contextstore-sqlite-read")
@@ -79,8 +80,10 @@ class Readers:
         return open_reader(self._location)
 
     def _give_back(self, reader: sqlite3.Connection) -> None:
+        # Where an interrupt left a snapshot open, it would show old messages for good.
+        is_clean = not reader.in_transaction
         with self._lock:
-            if not self._closed and len(self._idle) < _MOST_IDLE:
+            if is_clean and not self._closed and len(self._idle) < _MOST_IDLE:
                 self._idle.append(reader)
                 return
         # After the writer closed, this may be the last connection, and copy the log.

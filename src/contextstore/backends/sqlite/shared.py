@@ -6,6 +6,7 @@ import os
 import threading
 from typing import Dict, Optional
 
+from contextstore import _hop
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
 from contextstore.errors import ClosedError, ConfigurationError
@@ -57,17 +58,36 @@ class Lease:
 
     def release(self) -> None:
         """Leave the engine, and close it if nobody else is left."""
+        engine = self._left()
+        if engine is not None:
+            engine.close()
+
+    def drop(self) -> None:
+        """Release for an object that was collected, on whatever thread that happens.
+
+        A thread of ours may be at work for this very engine, and must not wait for
+        itself. Any other thread at work holds the object that it works for.
+        """
+        engine = self._left()
+        if engine is None:
+            return
+        if _hop.on_own_thread():
+            _hop.OwnThread(engine.close, "contextstore-close").start()
+        else:
+            engine.close()
+
+    def _left(self) -> Optional[Engine]:
+        """Leave the engine, and return it if nobody else is left."""
         with _registry_lock:
             self._released = True
             engine, self._engine = self._engine, None
-            if engine is None or not _leave(engine):
-                return
-        engine.close()
+            return engine if engine is not None and _leave(engine) else None
 
 
 _engines: Dict[str, Engine] = {}
 _users: Dict[Engine, int] = {}
 # Re-entrant: the garbage collector may drop, and so release, an object at any point.
+# For the same reason nobody waits for anything else while holding it.
 _registry_lock = threading.RLock()
 
 

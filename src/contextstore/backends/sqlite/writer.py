@@ -4,6 +4,10 @@ The connection belongs to whoever holds the lock. A sync caller that finds it fr
 leads: it commits its own write together with what is queued. Otherwise it queues and
 waits. A thread leads for async callers and for those who found the lock taken. While
 one batch is being synced to the disk, the next one gathers.
+
+The main thread leads for itself alone. An interrupt (Ctrl-C) that comes during a commit
+is raised right after it, when nobody can tell any more whether the writes are stored:
+that is for the interrupted to find out, and for no one else.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Callable, Deque, Generator, List, Optional, TypeVar
 
-from contextstore._hop import Loop, Ticket, call, deliver, running_loop
+from contextstore._hop import Loop, OwnThread, Ticket, call, deliver, running_loop
 from contextstore.backends.sqlite.connections import (
     BUSY_SECONDS,
     MEMORY,
@@ -62,7 +66,9 @@ class Writer:
         )
         self.connection: Optional[sqlite3.Connection] = None
         self._durability = "relaxed"
-        self._queue_lock = threading.Lock()
+        self._durability_set = ""
+        # Re-entrant: the garbage collector may close the writer at any point.
+        self._queue_lock = threading.RLock()
         self._queue: Deque[AnyTicket] = deque()
         self._waiting_for_room: List[Ticket] = []
         self._closed = False
@@ -77,9 +83,12 @@ class Writer:
             StorageError: nothing of the change was stored.
         """
         write = SyncTicket(self._mapped(change))
-        if self._lock.acquire(blocking=False):
+        alone = threading.current_thread() is threading.main_thread()
+        # Who may not take along what waits does not overtake it either.
+        if not (alone and self._queue) and self._lock.acquire(blocking=False):
             try:
-                others = self._lead(write)
+                others = [] if alone else self._take()
+                self._commit([write, *others])
             finally:
                 self._lock.release()
             wake(others)
@@ -122,11 +131,8 @@ class Writer:
 
     def require_durability(self, durability: str) -> None:
         """Sync as the strictest of those who share the file asks for."""
-        if durability == "full" and self._durability != "full":
-            with self._lock:
-                self._durability = durability
-                if self.connection is not None:
-                    set_durability(self.connection, durability)
+        if durability == "full":
+            self._durability = durability
 
     def close(self) -> None:
         """Close the connection; what is still queued fails with ClosedError."""
@@ -135,6 +141,7 @@ class Writer:
                 self._closed = True
                 left = [write for write in self._queue if write.begin()]
                 self._queue.clear()
+                waiting, self._waiting_for_room = self._waiting_for_room, []
             if self.connection is not None:
                 with self._process_lock:
                     self.connection.close()
@@ -143,6 +150,7 @@ class Writer:
         self._calls.put(False)
         fail(left, self._closed_error())
         wake(left)
+        deliver(waiting)
 
     def forget_lock(self) -> None:
         """Let go of the lock file in a forked child.
@@ -151,17 +159,6 @@ class Writer:
         parent that was killed, and one that unlocked it would take it from the parent.
         """
         self._process_lock.close()
-
-    def _lead(self, own: SyncTicket) -> List[AnyTicket]:
-        """Commit a write with what is queued, and return the others, who then know."""
-        others = self._take()
-        try:
-            self._commit([own, *others])
-        except BaseException:
-            # An interrupt of this thread, which is not theirs: nothing was stored.
-            self._put_back(others)
-            raise
-        return others
 
     def _serve(self) -> None:
         """Lead for those who do not; runs on a thread until the writer is closed."""
@@ -174,15 +171,12 @@ class Writer:
     def _lead_queued(self) -> bool:
         with self._lock:
             writes = self._take()
-            try:
-                self._commit(writes)
-            except BaseException as error:
-                # The thread is ours: what ends the work belongs to those who wait.
-                fail(writes, error)
+            self._commit(writes)
         wake(writes)
         return bool(writes)
 
     def _commit(self, writes: List[AnyTicket]) -> None:
+        """Commit writes; each then has its result or its error."""
         if not writes:
             return
         try:
@@ -190,7 +184,8 @@ class Writer:
                 connection = self._open()
                 with self._process_lock:
                     commit(connection, writes)
-        except Exception as error:
+        except BaseException as error:
+            # Of an interrupt too they have to hear: nobody else will wake them.
             fail(writes, error)
             return
         for write in writes:
@@ -202,14 +197,26 @@ class Writer:
         if self._closed:
             raise self._closed_error()
         if self.connection is not None and self.connection.in_transaction:
-            # A transaction could not be undone: closing the connection undoes it.
-            self.connection.close()
-            self.connection = None
+            self._undo(self.connection)
         if self.connection is None:
             with self._process_lock:
                 self.connection = open_writer(self._location)
-            set_durability(self.connection, self._durability)
+            self._durability_set = ""
+        if self._durability_set != self._durability:
+            self._durability_set = self._durability
+            set_durability(self.connection, self._durability_set)
         return self.connection
+
+    def _undo(self, connection: sqlite3.Connection) -> None:
+        """End a transaction that an interrupt left open."""
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            if self._location == MEMORY:
+                # Closing it would lose everything.
+                raise
+            connection.close()
+            self.connection = None
 
     def _mapped(self, change: Work[T]) -> Work[T]:
         # A context manager would cost as much as a statement.
@@ -254,22 +261,13 @@ class Writer:
         deliver(waiting)
         return taken
 
-    def _put_back(self, writes: List[AnyTicket]) -> None:
-        for write in writes:
-            write.renounce()
-        with self._queue_lock:
-            self._queue.extendleft(reversed(writes))
-            self._call_thread()
-
     def _call_thread(self) -> None:
         """See to it that the thread looks at the queue; call it with its lock held."""
         if self._called:
             return
         self._called = True
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._serve, name="contextstore-sqlite-write", daemon=True
-            )
+            self._thread = OwnThread(self._serve, "contextstore-sqlite-write")
             self._thread.start()
         self._calls.put(True)
 

@@ -97,7 +97,7 @@ class SQLiteEmbeddingStore(VectorStore):
         self._lease = Lease(absolute_path(path), durability)
         self._cache = VectorCache(cache_bytes)
         # What views share with the store: with the last of them the file is let go.
-        self._release = weakref.finalize(self._cache, self._lease.release)
+        weakref.finalize(self._cache, self._lease.drop)
 
     async def has_embedding(self, session_id: str, message_id: str) -> bool:
         """Tell whether the session holds a vector under this message id."""
@@ -136,7 +136,7 @@ class SQLiteEmbeddingStore(VectorStore):
     async def close(self) -> None:
         """Let go of the file; a call after this raises ClosedError."""
         if not self._is_view:
-            await call(self._release)
+            await call(self._lease.release)
 
     async def _keep(
         self, session_id: str, dimension: int, vectors: List[UnitVector]
@@ -186,6 +186,11 @@ class SQLiteEmbeddingStore(VectorStore):
         def search(vectors: SessionVectors) -> List[List[Hit]]:
             return vectors.search(queries, k, where)
 
+        if len(session_ids) == 1 and k:
+            held = self._use_held(session_ids[0], queries, search, inline)
+            if held is not None:
+                return ranked([(session_ids[0], held)], len(queries), k)
+
         def query(connection: sqlite3.Connection) -> List[List[SessionHit]]:
             heads = self._heads(connection, session_ids, queries)
             if inline:
@@ -209,7 +214,7 @@ class SQLiteEmbeddingStore(VectorStore):
         """
         fits = sum(size_of(head) for _, head in heads) <= self._cache.limit
         for session_id, head in heads:
-            if fits or self._cache.holds((self._model, session_id), head):
+            if fits or self._is_held(session_id, head):
                 found = self._use(connection, session_id, head, search, inline)
                 yield session_id, found
                 continue
@@ -234,6 +239,10 @@ class SQLiteEmbeddingStore(VectorStore):
                 return vectors.scan(query, centring)
             return vectors.scan_pool(query, centring, pool, also)
 
+        held = self._use_held(session_id, [query], scan, inline)
+        if held is not None:
+            return held
+
         def read(connection: sqlite3.Connection) -> Optional[DenseScan]:
             for _, head in self._heads(connection, [session_id], [query]):
                 if inline:
@@ -242,6 +251,10 @@ class SQLiteEmbeddingStore(VectorStore):
             return None
 
         return self._read(read, inline)
+
+    def _is_held(self, session_id: str, head: Head) -> bool:
+        session = self._cache.held((self._model, session_id))
+        return session is not None and session.is_at(head)
 
     def _heads(
         self,
@@ -278,7 +291,7 @@ class SQLiteEmbeddingStore(VectorStore):
         use: Callable[[SessionVectors], T],
         inline: bool,
     ) -> T:
-        """Do something with the vectors of a session, read as far as they are not held.
+        """Do something with the vectors of a session; read what is not held of them.
 
         Args:
             inline: raise TakesLongError rather than read much or wait.
@@ -294,6 +307,36 @@ class SQLiteEmbeddingStore(VectorStore):
                     raise TakesLongError
                 session.bring_to(connection, self._place(session_id), head)
                 self._cache.settle(key, session)
+            return use(session.vectors)
+        finally:
+            session.lock.release()
+
+    def _use_held(
+        self,
+        session_id: str,
+        queries: Sequence[GridQuery],
+        use: Callable[[SessionVectors], T],
+        inline: bool,
+    ) -> Optional[T]:
+        """Do something with a session that is held as it is in the file; else None.
+
+        It is what nearly every search comes to: one statement, then memory alone.
+        """
+        session = self._cache.held((self._model, session_id))
+        if session is None:
+            return None
+        head = self._engine.readers.read(
+            partial(vector_rows.find_head, session_id=session_id, model=self._model)
+        )
+        if head is None or not session.lock.acquire(blocking=not inline):
+            return None
+        try:
+            if not session.is_at(head):
+                return None
+            for query in queries:
+                check_query(head.dimension, query)
+            if inline:
+                refuse_long(len(session.vectors), queries)
             return use(session.vectors)
         finally:
             session.lock.release()
