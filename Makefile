@@ -6,7 +6,7 @@ PYTHON3 ?= python3
 PYTHON ?= newest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint check format vocab demo coverage mutation clean
+.PHONY: help setup test lint check format vocab demo coverage mutation bench clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -43,6 +43,9 @@ coverage: setup vocab ## measure lines and branches, on the sources; at least 95
 mutation: setup vocab ## change the code in small ways and see which changes no test sees
 	@HYPOTHESIS_PROFILE=ci TIKTOKEN_CACHE_DIR=$(CURDIR)/.cache/vocab .venv/bin/mutmut run
 	@.venv/bin/mutmut results
+
+bench: setup vocab ## measure beside other libraries, or one room of it: ARGS=storage
+	@TIKTOKEN_CACHE_DIR=$(CURDIR)/.cache/vocab .venv/bin/python -m benchmarks $(ARGS)
 
 clean: ## remove environments, caches and what tools left behind
 	@rm -rf .venv .venv-* .venvs .cache .coverage .coverage.* mutants build dist
