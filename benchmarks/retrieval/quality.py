@@ -79,7 +79,7 @@ def embedder(name: str) -> Optional[Any]:
         return None
     if name == "hashing":
         return HashingEmbedder()
-    from minilm import MiniLM  # noqa: PLC0415 - it needs packages of its own
+    from benchmarks.retrieval.minilm import MiniLM  # noqa: PLC0415 - it needs packages of its own
 
     return MiniLM()
 
@@ -114,12 +114,16 @@ def store_of(
     one: Conversation, embed_fn: Optional[Any], cache: Optional[Path]
 ) -> SyncSessionStore:
     """Keep a conversation; what is embedded is looked up."""
-    config = SessionStoreConfig(builder=ContextBuilder.from_model("gpt-4o"))
+    lookup = None
     if embed_fn is not None:
         texts = [index_text(document_of(message)) for message in one.messages]
         texts += [question["question"] for question in one.questions]
-        config.auto_embed = True
-        config.embed_fn = Vectors(list(dict.fromkeys(texts)), embed_fn, cache)
+        lookup = Vectors(list(dict.fromkeys(texts)), embed_fn, cache)
+    config = SessionStoreConfig(
+        auto_embed=lookup is not None,
+        embed_fn=lookup,
+        builder=ContextBuilder.from_model("gpt-4o"),
+    )
     memory, retrieval = InMemoryMemory(), InMemoryEmbeddingStore()
     store = SessionStore(memory, retrieval if embed_fn else None, config).sync
     store.save_context("s", one.messages)

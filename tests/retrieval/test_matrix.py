@@ -112,3 +112,17 @@ def test_sums_and_scores_follow_every_change(kind: int) -> None:
     assert list(matrix.scores(query)) == [-1.0, total[1]]
     assert list(matrix.scores(query, [1])) == [total[1]]
     assert len(matrix) == 2
+
+
+def test_blocks_leave_no_row_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextstore.retrieval import matrix as module
+
+    random = Random(3)
+    vectors = [[random.gauss(0, 1) for _ in range(6)] for _ in range(50)]
+    narrowed, full = both(vectors)
+    query = grid_query(floats_of(vectors[7]))
+    expected = best(full, query, 5)
+    monkeypatch.setattr(module, "_NUMBERS_OF_ONE_THREAD", 6 * 7)
+    monkeypatch.setattr(module, "_BLOCK_NUMBERS", 6 * 4)
+    assert best(narrowed, query, 5) == expected
+    assert list(narrowed.scores(query.numbers)) == full.scores(query.numbers)

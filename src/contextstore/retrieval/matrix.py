@@ -32,6 +32,9 @@ ScoredRow = Tuple[int, float]
 # Rows are widened to float64 in blocks of this many numbers, 256 KiB, which stay in the
 # cache between the two passes over them.
 _BLOCK_NUMBERS = 32_768
+# OpenBLAS multiplies larger matrices with a thread a core. Reading memory gets hardly
+# faster by that, and waiting for a core that others use takes milliseconds.
+_NUMBERS_OF_ONE_THREAD = 393_216
 _FIRST_CAPACITY = 16
 # Several queries in one pass over the rows cost a third of as many passes.
 _QUERIES_AT_ONCE = 16
@@ -251,14 +254,26 @@ class NumpyMatrix:
             yield from (everything for _ in queries)
             return
         if len(queries) == 1:
-            rough = data @ numpy.frombuffer(queries[0].numbers, self._type)
-            yield self._reaching(rough, k, self._error * queries[0].length)
+            yield self._reaching(
+                self._products(data, queries[0]), k, self._error * queries[0].length
+            )
             return
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             some = queries[start : start + _QUERIES_AT_ONCE]
             block = numpy.array([query.numbers for query in some], self._type)
             for query, rough in zip(some, block @ data.T):
                 yield self._reaching(rough, k, self._error * query.length)
+
+    def _products(self, data: Any, query: GridQuery) -> Any:
+        """Return the float32 products of all rows with a query."""
+        numpy = self._numpy
+        numbers = numpy.frombuffer(query.numbers, self._type)
+        products = numpy.empty(len(data), self._type)
+        step = max(1, _NUMBERS_OF_ONE_THREAD // self.dimension)
+        for start in range(0, len(data), step):
+            part = slice(start, start + step)
+            numpy.dot(data[part], numbers, out=products[part])
+        return products
 
     def _reaching(self, rough: Any, k: int, error: float) -> Any:
         """Return the rows that may be among the k best by their float32 scores.
