@@ -51,6 +51,15 @@ CREATE INDEX context_messages_pinned ON context_messages (session, position)
     WHERE pinned = 1;
 CREATE INDEX context_messages_id ON context_messages (session, id_key);
 
+-- Summaries of ranges of messages, by a hash of these.
+CREATE TABLE context_summaries (
+    row INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    summary TEXT NOT NULL
+);
+CREATE INDEX context_summaries_session ON context_summaries (session);
+
 CREATE TABLE context_vector_sessions (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     session_id TEXT NOT NULL,
@@ -58,6 +67,8 @@ CREATE TABLE context_vector_sessions (
     dimension INTEGER NOT NULL,
     -- Vectors that were removed or replaced: whoever holds copies begins anew.
     changes INTEGER NOT NULL DEFAULT 0,
+    -- Vectors that were ever added: whoever holds copies reads on from there.
+    added INTEGER NOT NULL DEFAULT 0,
     UNIQUE (session_id, model)
 );
 CREATE INDEX context_vector_sessions_model

@@ -31,19 +31,19 @@ class Head(NamedTuple):
     Attributes:
         number: the key that the vectors carry; never given out twice.
         changes: how many vectors were removed or replaced.
-        last: the place of the newest.
+        added: how many were ever added; no more than these are there.
         dimension: how many components each has.
     """
 
     number: int
     changes: int
-    last: int
+    added: int
     dimension: int
 
     @property
-    def most(self) -> int:
-        """Give a number that there are no more vectors than."""
-        return self.last - (self.number << _SHIFT)
+    def start(self) -> int:
+        """Give the place before the first vector."""
+        return self.number << _SHIFT
 
     def extends(self, other: Head) -> bool:
         """Tell whether this differs from an earlier state only by what was added."""
@@ -98,9 +98,8 @@ def find_head(
 ) -> Optional[Head]:
     """Return the state of the vectors of a session; None where it has none."""
     row = connection.execute(
-        "SELECT number, changes, (SELECT max(place) FROM context_vectors"
-        " WHERE place BETWEEN number << 32 AND number << 32 | 4294967295), dimension"
-        " FROM context_vector_sessions WHERE session_id = ? AND model = ?",
+        "SELECT number, changes, added, dimension FROM context_vector_sessions"
+        " WHERE session_id = ? AND model = ?",
         (session_id, model),
     ).fetchone()
     return None if row is None else Head(*row)
@@ -134,9 +133,10 @@ def keep(
         " vector = excluded.vector",
         [
             (number, head.number, row[0], _sum(row) + base, row[1], row[2])
-            for number, row in enumerate(vectors, start=head.last + 1)
+            for number, row in enumerate(vectors, start=head.start + head.added + 1)
         ],
     )
+    _count(connection, head, len(vectors))
 
 
 def _create(connection: sqlite3.Connection, place: VectorPlace, dimension: int) -> Head:
@@ -146,7 +146,14 @@ def _create(connection: sqlite3.Connection, place: VectorPlace, dimension: int) 
         (place.session_id, place.model, dimension),
     )
     (number,) = connection.execute("SELECT last_insert_rowid()").fetchone()
-    return Head(number, changes=0, last=number << _SHIFT, dimension=dimension)
+    return Head(number, changes=0, added=0, dimension=dimension)
+
+
+def _count(connection: sqlite3.Connection, head: Head, added: int) -> None:
+    connection.execute(
+        "UPDATE context_vector_sessions SET added = added + ? WHERE number = ?",
+        (added, head.number),
+    )
 
 
 def read_blocks(
@@ -159,24 +166,31 @@ def read_blocks(
     """Give the vectors of a state, oldest first, so many at a time.
 
     Args:
-        after: the place to begin behind; 0 for all.
+        after: how many of those ever added to leave out.
 
     Raises:
         CorruptDataError: one of them is damaged.
     """
     found = connection.execute(
-        "SELECT checksum, message_id, metadata, vector FROM context_vectors"
-        " WHERE place > ? AND place <= ? ORDER BY place",
-        (max(after, head.number << _SHIFT), head.last),
+        "SELECT checksum, message_id, metadata, vector, place FROM context_vectors"
+        " WHERE place > ? AND place < ? ORDER BY place",
+        (head.start + after, head.start + (1 << _SHIFT)),
     )
     base = place.base()
     while True:
         block = found.fetchmany(rows)
         if not block:
             return
-        for checksum, *row in block:
+        if block[-1][4] > head.start + head.added:
+            raise CorruptDataError(
+                f"{place.location}, session {place.session_id!r}: the count of its "
+                f"vectors is wrong; delete the vectors of the session and embed anew",
+                location=place.location,
+                session_id=place.session_id,
+            )
+        for checksum, *row, _ in block:
             place.check(base, head.dimension, checksum, _stored(row))
-        yield [_stored(row) for _, *row in block]
+        yield [_stored(row[1:4]) for row in block]
 
 
 def _stored(row: Sequence[Any]) -> StoredVector:
@@ -301,13 +315,13 @@ def copy(
         target_number: the key of the messages that are to get vectors.
     """
     found = connection.execute(
-        "SELECT number, model, dimension FROM context_vector_sessions AS s"
+        "SELECT number, model, dimension, added FROM context_vector_sessions AS s"
         " WHERE session_id = ? AND EXISTS (SELECT 1 FROM context_vectors AS v"
         " WHERE v.session = s.number AND message_id IN"
         " (SELECT message_id FROM context_messages WHERE session = ?)) ORDER BY number",
         (source, target_number),
     ).fetchall()
-    for number, model, dimension in found:
+    for number, model, dimension, added in found:
         old = VectorPlace(location, source, model)
         new = VectorPlace(location, target, model)
         connection.execute(
@@ -330,10 +344,11 @@ def copy(
             " (SELECT message_id FROM context_messages WHERE session = ?)"
             " ORDER BY place",
             (
-                head.last - (number << _SHIFT),
+                head.start + head.added - (number << _SHIFT),
                 head.number,
                 new.base() - old.base(),
                 number,
                 target_number,
             ),
         )
+        _count(connection, head, added)

@@ -25,7 +25,7 @@ _BLOCK_NUMBERS = 2 << 20
 
 def size_of(head: Head) -> int:
     """Estimate the bytes that the vectors of a session will take in memory."""
-    return head.most * (4 * head.dimension + _ROW_BYTES)
+    return head.added * (4 * head.dimension + _ROW_BYTES)
 
 
 def loaded_blocks(
@@ -83,7 +83,7 @@ class CachedSession:
         """Count what has to be read to be as new; None if that is everything."""
         if self.head is None or not head.extends(self.head):
             return None
-        return head.last - self.head.last
+        return head.added - self.head.added
 
     def bring_to(
         self, connection: sqlite3.Connection, place: VectorPlace, head: Head
@@ -95,7 +95,7 @@ class CachedSession:
         """
         after = 0
         if self.head is not None and head.extends(self.head):
-            after = self.head.last
+            after = self.head.added
         else:
             self._empty(head.dimension)
         self.head = None
@@ -136,21 +136,23 @@ class VectorCache:
         self.nbytes = 0
 
     def at(self, key: Key) -> CachedSession:
-        """Return a session, as the one used last; one that is not held is empty."""
+        """Return a session, as the one used last; one that was not held is empty."""
+        session = self.held(key)
+        if session is None:
+            with self._lock:
+                session = self._sessions.setdefault(key, CachedSession())
+        return session
+
+    def held(self, key: Key) -> Optional[CachedSession]:
+        """Return a session, as the one used last, where it is held."""
         if self._pid != os.getpid():
             # A thread of the parent may have held a lock when this process was forked.
             self._renew()
         with self._lock:
             session = self._sessions.get(key)
-            if session is None:
-                session = self._sessions[key] = CachedSession()
-            self._sessions.move_to_end(key)
+            if session is not None:
+                self._sessions.move_to_end(key)
             return session
-
-    def holds(self, key: Key, head: Head) -> bool:
-        """Tell whether a session is held as it is at a state of the file."""
-        session = self._sessions.get(key)
-        return session is not None and session.is_at(head)
 
     def settle(self, key: Key, session: CachedSession) -> None:
         """Count a session that has grown, and let go of what is then too much."""

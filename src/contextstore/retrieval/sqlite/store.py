@@ -194,7 +194,7 @@ class SQLiteEmbeddingStore(VectorStore):
         def query(connection: sqlite3.Connection) -> List[List[SessionHit]]:
             heads = self._heads(connection, session_ids, queries)
             if inline:
-                refuse_long(sum(head.most for _, head in heads), queries)
+                refuse_long(sum(head.added for _, head in heads), queries)
             found = self._each(connection, heads if k else [], search, inline)
             return ranked(found, len(queries), k)
 
@@ -246,7 +246,7 @@ class SQLiteEmbeddingStore(VectorStore):
         def read(connection: sqlite3.Connection) -> Optional[DenseScan]:
             for _, head in self._heads(connection, [session_id], [query]):
                 if inline:
-                    refuse_long(head.most, [query])
+                    refuse_long(head.added, [query])
                 return self._use(connection, session_id, head, scan, inline)
             return None
 
