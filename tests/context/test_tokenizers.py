@@ -4,6 +4,8 @@ import logging
 import sys
 import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, List, NamedTuple
 
 import pytest
@@ -312,3 +314,45 @@ def test_long_texts_are_remembered_without_being_held() -> None:
     assert [remembered[long], remembered[long]] == [100_001, 100_001]
     assert len(asked) == 1
     assert sum(map(sys.getsizeof, remembered)) < 1000
+
+
+def test_a_tokenizer_file_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Words:
+        @staticmethod
+        def from_str(text: str) -> Words:
+            if text != "{}":
+                raise ValueError
+            return Words()
+
+        def encode(self, text: str, *, add_special_tokens: bool) -> List[str]:
+            assert not add_special_tokens
+            return text.split()
+
+    package = SimpleNamespace(Tokenizer=Words)
+    monkeypatch.setattr(_optional, "require", lambda module, extra: package)
+    good, bad = tmp_path / "tokenizer.json", tmp_path / "bad.json"
+    good.write_text("{}", encoding="utf-8")
+    bad.write_text("[]", encoding="utf-8")
+    tokenizer = tokenizer_from_name(str(good))
+    assert tokenizer.count("three words \ud800") == 3
+    assert tokenizer.approximate is True
+    for path in (bad, tmp_path / "missing.json"):
+        with pytest.raises(InvalidInputError, match=r"tokenizer\.json"):
+            tokenizer_from_name(str(path))
+
+
+def test_mistral_is_counted_by_its_own_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def encode(text: str, *, bos: bool, eos: bool) -> str:
+        return text
+
+    inner = SimpleNamespace(tokenizer=SimpleNamespace(encode=encode))
+    made = SimpleNamespace(instruct_tokenizer=inner)
+    package = SimpleNamespace(MistralTokenizer=SimpleNamespace(v3=lambda **_: made))
+    monkeypatch.setattr(_optional, "find", lambda module: package)
+    assert tokenizer_from_name("mistralai/Mistral-Large-3").count("four") == 4
+    monkeypatch.setattr(_optional, "find", lambda module: None)
+    assert tokenizer_from_name("codestral-latest").count("four") == 1

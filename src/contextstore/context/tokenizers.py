@@ -8,6 +8,11 @@ from typing import Any, Callable, Dict, Optional, Protocol, Union, runtime_check
 from contextstore.context.counting import RememberedCounts
 from contextstore.context.estimator import estimator_for
 from contextstore.context.models import ModelProfile, profile_of
+from contextstore.context.other_vocabularies import (
+    is_mistral,
+    mistral_counter,
+    tokenizer_file_counter,
+)
 from contextstore.context.vocabularies import load_counter
 from contextstore.errors import ConfigurationError, InvalidInputError
 
@@ -108,7 +113,9 @@ def tokenizer_from_name(name: TokenizerLike) -> Tokenizer:
     Args:
         name: a model (``"gpt-4"``, ``"azure/gpt-4o"``, ``"ft:gpt-4o:org::id"``), an
             encoding (``"o200k_base"``), or ``"fallback"`` for the estimator, which
-            needs nothing. An unknown model is counted with the newest vocabulary, and
+            needs nothing, or the path of a ``tokenizer.json`` (with the package
+            tokenizers). Models of Mistral are counted by mistral-common where that is
+            installed. An unknown model is counted with the newest vocabulary, and
             ``approximate`` says so. Instead of a name: a function ``text -> int``, or
             an object with a method ``count(text)`` or ``count_tokens(text)``.
 
@@ -128,6 +135,13 @@ def _named(name: str) -> Tokenizer:
     if not name.strip():
         raise InvalidInputError("name is empty; pass a model name", path="name")
     profile = profile_of(name)
+    if name.endswith(".json"):
+        counts = RememberedCounts(tokenizer_file_counter(name))
+        return ModelTokenizer(name, ModelProfile(""), counts, approximate=True)
+    mistral = mistral_counter() if is_mistral(name) else None
+    if mistral is not None:
+        counts = RememberedCounts(mistral)
+        return ModelTokenizer(name, ModelProfile(""), counts, approximate=True)
     encoding = profile.encoding
     if profile.factor != 1.0:
         base = _named(encoding)
