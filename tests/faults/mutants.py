@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import sys
 import threading
 import time
 from typing import Any, Dict, List, Optional
@@ -26,7 +28,9 @@ class AcknowledgesEarly(SQLiteMemory):
     ) -> Any:
         def write() -> None:
             time.sleep(0.05)
-            SQLiteMemory.append_context(self, session_id, context).send(None)
+            # What comes too late for a store that was closed is lost: that is the fault.
+            with contextlib.suppress(Exception):
+                SQLiteMemory.append_context(self, session_id, context).send(None)
 
         threading.Thread(target=write, daemon=True).start()
 
@@ -146,3 +150,44 @@ class RaisesAnything(SQLiteMemory):
 
     async def verify(self, *, repair: bool = False) -> VerifyReport:
         raise TypeError
+
+
+class RemembersReads(SQLiteMemory):
+    """Gives now and then what it read before."""
+
+    runs_inline = True
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.read: Dict[str, List[Message]] = {}
+        self.count = 0
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Message]:
+        self.count += 1
+        if session_id not in self.read or self.count % 5:
+            self.read[session_id] = await super().load_context(session_id, k)
+        return self.read[session_id]
+
+
+class IgnoresVersions(SQLiteMemory):
+    """Saves whatever the version is."""
+
+    runs_inline = True
+
+    async def save_context(
+        self,
+        session_id: str,
+        context: List[Message],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        return await super().save_context(session_id, context)
+
+
+def fails_in_children(path: str) -> SQLiteMemory:
+    """Open a file, but not in a process that a tool started."""
+    if sys.argv[0] == "-c":
+        raise OSError
+    return SQLiteMemory(path)

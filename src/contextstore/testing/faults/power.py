@@ -163,7 +163,10 @@ def record(opener: str, directory: Path, *, seed: object, steps: int) -> Trace:
     if child.returncode:
         raise StorageError(f"nothing was recorded: {last_line(errors)}")
     rows = json.loads(target.read_text(encoding="ascii"))
-    return [Event(*row[:4], base64.b64decode(row[4])) for row in rows]
+    return [
+        Event(kind, name, inode, number, base64.b64decode(data))
+        for kind, name, inode, number, data in rows
+    ]
 
 
 def write_and_record(
