@@ -227,6 +227,7 @@ def test_the_size_of_an_image_is_read_from_its_data(picture: bytes) -> None:
         {"image_url": "data:image/png,plain"},
         {"image_url": {"url": 5}},
         {"image_url": "data:image/png;base64,*****é"},
+        {"image_url": "data:image/png;base64,é***"},
         {"source": {"type": "url", "url": "https://example.com"}},
         image(b"not an image"),
         image(png(1, 1)[:20]),

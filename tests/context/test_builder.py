@@ -148,6 +148,8 @@ def test_short_texts_are_not_cut_beside_long_ones() -> None:
         [{"role": "user", "content": [{"type": "tool_result", "content": "z" * 400}]}],
         [{"type": "computer_result", "output": "z" * 400}],
         [{"role": "user", "content": ["z" * 400]}, {"role": "user", "content": "y"}],
+        [{"type": "computer_result"}, {"role": "user", "content": "y" * 400}],
+        [{"role": "user", "content": [7, {"type": "text", "text": "y" * 400}]}],
     ],
 )
 def test_texts_are_found_where_they_stand(messages: List[Message]) -> None:
@@ -393,3 +395,23 @@ def test_usage_says_how_many_tokens(usage: Any) -> None:
 def test_an_empty_prompt_calibrates_nothing() -> None:
     with pytest.raises(InvalidInputError, match="empty"):
         BUILDER.calibrated(BUILDER.build([], 100), 50)
+
+
+def test_a_text_that_cannot_be_cut_makes_the_budget_impossible() -> None:
+    call = {"name": "f", "arguments": "z" * 400}
+    history = [{"role": "assistant", "content": None, "function_call": call}]
+    assert BUILDER.build(history, 40).metadata["infeasible"] is True
+
+
+def test_counts_that_do_not_add_up_still_keep_the_budget() -> None:
+    # Each text costs its length, and every distinct one a hundred more.
+    builder = ContextBuilder(lambda text: len(text) + (100 if len(text) > 50 else 0))
+    history = [{"role": "user", "content": "a" * 900}]
+    for budget in (20, 60, 100, 150, 200):
+        assert builder.build(history, budget).total_tokens <= budget
+
+
+def test_an_image_alone_is_not_cut() -> None:
+    part = {"type": "image_url", "image_url": {"url": "x", "detail": "low"}}
+    result = BUILDER.build([{"role": "user", "content": [part]}], 50)
+    assert result.metadata["infeasible"] is True

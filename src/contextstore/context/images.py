@@ -17,8 +17,11 @@ _LONGEST = 2048
 _SHORTEST = 768
 # An image of unknown size counts as the largest that the rule knows: 4 x 2 tiles.
 _UNKNOWN_TILES = 8
-# As much of a file as is needed to find the size of nearly every image.
-_HEAD_CHARACTERS = 350_000
+# As much base64 as is needed to find the size: in a JPEG it stands behind
+# previews and profiles, elsewhere at the start.
+_SHORT_HEAD = 64
+_LONG_HEAD = 350_000
+_JPEG = b"\xff\xd8"
 
 Size = Tuple[int, int]
 
@@ -56,17 +59,22 @@ def _tiles(width: float, height: float) -> int:
 
 def image_size(part: Any) -> Optional[Size]:
     """Return width and height of an image that is in the message, or None."""
-    data = _head(part)
-    size = None if data is None else _png(data) or _gif(data) or _jpeg(data)
+    data = _head(part, _SHORT_HEAD)
+    if data is None:
+        return None
+    if data[:2] == _JPEG:
+        size = _jpeg(_head(part, _LONG_HEAD) or data)
+    else:
+        size = _png(data) or _gif(data)
     return size if size is not None and min(size) > 0 else None
 
 
-def _head(part: Any) -> Optional[bytes]:
+def _head(part: Any, characters: int) -> Optional[bytes]:
     """Return the first bytes of an image given as base64."""
     encoded = _base64_text(part)
     if encoded is None:
         return None
-    encoded = encoded[:_HEAD_CHARACTERS]
+    encoded = encoded[:characters]
     try:
         return base64.b64decode(encoded[: len(encoded) // 4 * 4], validate=False)
     except (binascii.Error, ValueError):
@@ -101,8 +109,6 @@ def _gif(data: bytes) -> Optional[Size]:
 
 
 def _jpeg(data: bytes) -> Optional[Size]:
-    if data[:2] != b"\xff\xd8":
-        return None
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
