@@ -143,8 +143,8 @@ async def call(function: Callable[..., T], *arguments: Any) -> T:
     if loop is None:
         return function(*arguments)
     ticket = Ticket(functools.partial(function, *arguments), loop)
-    work = functools.partial(contextvars.copy_context().run, _complete, ticket)
-    OwnThread(work, "contextstore-call").start()
+    context = contextvars.copy_context()
+    OwnThread(lambda: context.run(_complete, ticket), "contextstore-call").start()
     result: T = await ticket.outcome()
     return result
 

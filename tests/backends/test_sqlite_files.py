@@ -334,3 +334,31 @@ class TestProcessLock:
             with lock:
                 assert (tmp_path / "x-lock").exists() is made
             lock.close()
+
+
+OTHER_CONNECTION = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("INSERT INTO mine VALUES (1)")
+connection.commit()
+connection.close()
+"""
+
+
+def test_opening_takes_no_lock_from_another_connection(tmp_path: Path) -> None:
+    # POSIX: closing any handle on a file drops all locks of the process on it.
+    path = tmp_path / "chat.db"
+    saved(path).sync.close()
+    mine = sqlite3.connect(str(path), isolation_level=None)
+    mine.execute("CREATE TABLE mine (x)")
+    assert mine.execute("SELECT * FROM mine").fetchall() == []
+    memory = SQLiteMemory(path)
+    assert ids(memory) == ["1"]
+    memory.sync.close()
+    # Were the locks gone, the last to close would now delete the log under `mine`.
+    assert run(OTHER_CONNECTION, path) == (0, "")
+    mine.execute("INSERT INTO mine VALUES (2)")
+    mine.close()
+    after = sqlite3.connect(str(path))
+    assert after.execute("SELECT x FROM mine").fetchall() == [(1,), (2,)]
+    after.close()

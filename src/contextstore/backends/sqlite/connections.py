@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Optional
 
@@ -17,8 +18,9 @@ MEMORY = ":memory:"
 # How long a call waits for another program that holds the file, in seconds.
 BUSY_SECONDS = 30.0
 
-_HEADER = b"SQLite format 3\x00"
 _STATEMENTS_CACHED = 256
+# In bytes (https://sqlite.org/fileformat2.html, section 1.3.2).
+_SMALLEST_PAGE = 512
 
 
 def open_writer(location: str) -> sqlite3.Connection:
@@ -90,16 +92,29 @@ def _make_private_file(location: str) -> None:
 
 
 def _check_header(location: str) -> None:
-    """Refuse what is no SQLite file before SQLite puts other files beside it."""
+    """Refuse what is no SQLite file before SQLite puts other files beside it.
+
+    SQLite itself looks at the file, taking no lock and heeding no log: a file that is
+    opened and closed otherwise takes from every connection of this process its locks
+    on it (https://sqlite.org/howtocorrupt.html, section 2.2).
+    """
     try:
-        with Path(location).open("rb") as file:
-            start = file.read(len(_HEADER))
+        size = Path(location).stat().st_size
     except OSError as error:
         raise UnavailableError(
             f"{location} cannot be read ({error.strerror})", location=location
         ) from error
-    if start and start != _HEADER:
+    if 0 < size < _SMALLEST_PAGE:
+        # SQLite would take it for an empty one.
         raise damaged(location, "this is not a SQLite file")
+    address = f"{Path(location).as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        # All else is told by the connection that is opened next.
+        if "not a database" in str(error):
+            raise damaged(location, "this is not a SQLite file") from error
 
 
 def _prepare(connection: sqlite3.Connection, location: str) -> None:
