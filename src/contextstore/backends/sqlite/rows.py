@@ -117,14 +117,19 @@ def existing_session(connection: sqlite3.Connection, session_id: str) -> Session
 
 
 def create_session(connection: sqlite3.Connection, session_id: str) -> SessionRow:
-    """Make an empty session."""
+    """Make an empty session, at a version that no session of its id had before.
+
+    It begins at its number. SQLite gives a number once (AUTOINCREMENT), and deleting a
+    session moves the numbers beyond its version.
+    """
     connection.execute(
         "INSERT INTO context_sessions (session_id, changes, created, changed)"
-        " VALUES (?1, 1, ?2, ?2)",
+        " SELECT ?1, ifnull(max(seq), 0) + 1, ?2, ?2 FROM sqlite_sequence"
+        " WHERE name = 'context_sessions'",
         (session_id, now()),
     )
     (number,) = connection.execute("SELECT last_insert_rowid()").fetchone()
-    return SessionRow(number, pruned=0, last=0, changes=1)
+    return SessionRow(number, pruned=0, last=0, changes=number)
 
 
 def set_version(
@@ -445,6 +450,10 @@ def delete_range(
 
 def delete_session(connection: sqlite3.Connection, session: SessionRow) -> None:
     """Delete a session and all its messages."""
+    connection.execute(
+        "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'context_sessions'",
+        (session.version,),
+    )
     delete_range(connection, session, 0, _MOST_ROWS)
     connection.execute(
         "DELETE FROM context_sessions WHERE number = ?", (session.number,)
