@@ -16,6 +16,11 @@ from contextstore.backends.results import VerifyReport
 from contextstore.backends.sqlite import SQLiteMemory
 from contextstore.backends.sqlite.process_lock import needs_process_lock
 from contextstore.backends.url import open_memory, path_in
+from contextstore.context.vocabulary import (
+    VOCABULARIES,
+    find_vocabulary,
+    install_vocabulary,
+)
 from contextstore.errors import ConfigurationError, ContextStoreError
 
 _EXTRAS = {"tokens": "tiktoken", "retrieval": "numpy", "fast": "orjson"}
@@ -52,6 +57,19 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("store", help="a file, or an address such as sqlite:///chat.db")
     backup.add_argument("target", help="the new file")
     backup.set_defaults(command=_backup)
+    vocab = commands.add_parser(
+        "vocab", help="put vocabularies in place for a machine without a network"
+    )
+    vocab.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        help="a wheel or directory that holds them, such as that of llama-index-core",
+    )
+    vocab.add_argument(
+        "--to", dest="directory", help="where to put them, if not in the user's cache"
+    )
+    vocab.set_defaults(command=_vocab)
     return parser
 
 
@@ -64,6 +82,9 @@ def _doctor(_: argparse.Namespace) -> int:
         found = _optional.find(module)
         version = getattr(found, "__version__", "yes") if found else "not installed"
         print(f"{module:<12} {version} (extra {extra!r})")
+    for encoding in VOCABULARIES:
+        state = "installed" if find_vocabulary(encoding) else "not installed"
+        print(f"{encoding:<12} {state} (vocabulary; see the command vocab)")
     return 0
 
 
@@ -107,6 +128,12 @@ def _backup(parsed: argparse.Namespace) -> int:
     with _opened(parsed.store).sync as memory:
         memory.backup(parsed.target)
     print(f"copied to {parsed.target}")
+    return 0
+
+
+def _vocab(parsed: argparse.Namespace) -> int:
+    for encoding in install_vocabulary(parsed.source, parsed.directory):
+        print(f"installed {encoding}")
     return 0
 
 

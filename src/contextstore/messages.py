@@ -11,7 +11,7 @@ import json
 import math
 import re
 from functools import lru_cache
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from contextstore import _optional
 from contextstore.errors import InvalidInputError
@@ -23,6 +23,7 @@ __all__ = [
     "canonical",
     "copy_json",
     "copy_object",
+    "copy_texts",
     "decode",
     "encode",
     "is_pinned",
@@ -265,6 +266,20 @@ def copy_object(value: Any, path: str) -> Dict[str, Any]:
         raise _refusal(path, f"is {_kind(value)}; pass a JSON object (dict)")
     copied: Dict[str, Any] = copy_json(value, path)
     return copied
+
+
+def copy_texts(value: Any, path: str) -> Dict[str, str]:
+    """Return a validated copy of a mapping from texts to texts.
+
+    Raises:
+        InvalidInputError: it is no mapping, or holds something else.
+    """
+    if not isinstance(value, Mapping):
+        raise _refusal(path, f"is {_kind(value)}; pass a dict of texts")
+    return {
+        validate_text(key, path): validate_text(text, _below(path, key))
+        for key, text in value.items()
+    }
 
 
 def stamp(

@@ -236,6 +236,14 @@ class SyncMemory(_Face):
             )
         )
 
+    def load_summaries(self, session_id: str) -> Dict[str, str]:
+        """Return the summaries of a session; see MemoryBackend.load_summaries."""
+        return self._drive(self.backend.load_summaries(session_id))
+
+    def save_summaries(self, session_id: str, summaries: Mapping[str, str]) -> None:
+        """Keep summaries of a session; see MemoryBackend.save_summaries."""
+        self._drive(self.backend.save_summaries(session_id, summaries))
+
     def verify(self, *, repair: bool = False) -> VerifyReport:
         """Tell what is damaged; see MemoryBackend.verify."""
         return self._drive(self.backend.verify(repair=repair))
@@ -484,9 +492,10 @@ class SyncSessionStore(_Face):
         query: Optional[str] = None,
         recent_share: float = DEFAULT_RECENT_SHARE,
         *,
+        strategy: Optional[str] = None,
+        strategy_opts: Optional[Mapping[str, Any]] = None,
         snippet_chars: Optional[int] = DEFAULT_SNIPPET_CHARS,
         builder: Optional[ContextBuilder] = None,
-        strategy_opts: Optional[Mapping[str, Any]] = None,
         tools: Optional[Sequence[Dict[str, Any]]] = None,
         tool_choice: Any = None,
     ) -> BuildResult:
@@ -497,9 +506,10 @@ class SyncSessionStore(_Face):
                 max_tokens,
                 query,
                 recent_share,
+                strategy=strategy,
+                strategy_opts=strategy_opts,
                 snippet_chars=snippet_chars,
                 builder=builder,
-                strategy_opts=strategy_opts,
                 tools=tools,
                 tool_choice=tool_choice,
             )

@@ -271,6 +271,25 @@ class MemoryBackend(ABC):
         """
         self._unsupported("search_text")
 
+    async def load_summaries(self, session_id: str) -> Dict[str, str]:
+        """Return the summaries kept beside a session, by a hash of what they stand for.
+
+        A session that is not there has none.
+        """
+        self._unsupported("load_summaries")
+
+    async def save_summaries(
+        self, session_id: str, summaries: Mapping[str, str]
+    ) -> None:
+        """Keep summaries beside a session, in place of those it had.
+
+        They are no part of it: messages and version stay as they are.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+        """
+        self._unsupported("save_summaries")
+
     async def verify(self, *, repair: bool = False) -> VerifyReport:
         """Read everything and tell what is damaged.
 

@@ -72,9 +72,6 @@ class CatchUp:
     def __init__(self, memory: MemoryBackend, indexes: SessionIndexes) -> None:
         self._memory = memory
         self._indexes = indexes
-        self._failed: Dict[Tuple[str, str], str] = {}
-        # The state of each session at which everything was tried.
-        self._tried: Dict[str, object] = {}
 
     async def on_use(
         self, session_id: str, session: IndexedSession, upkeep: VectorUpkeep
@@ -84,10 +81,15 @@ class CatchUp:
         Raises:
             EmbeddingError: naming the messages that stay without a vector.
         """
-        if session.seen is not None and self._tried.get(session_id) == session.seen:
+        state = session.seen
+        if state is not None and session.tried == state:
             return
-        self._tried[session_id] = session.seen
-        await self._embed(session_id, upkeep, retries=0)
+        try:
+            await self._embed(session_id, upkeep, retries=0)
+        except EmbeddingError:
+            session.tried = state
+            raise
+        session.tried = state
 
     async def run(
         self,
@@ -99,17 +101,14 @@ class CatchUp:
     ) -> EmbeddingReport:
         """Embed what is missing in one session, or in all."""
         embedded = 0
+        failed: Dict[Tuple[str, str], str] = {}
         for name in await self._sessions(session_id):
             started = time.monotonic()
             try:
-                count = await self._embed(name, upkeep, retries, progress)
-            except EmbeddingError:
-                count = 0
-            embedded += count
-            if per_minute and count:
-                spent = time.monotonic() - started
-                await sleep(max(0.0, 60.0 * count / per_minute - spent))
-        return EmbeddingReport(embedded, self._failures(session_id))
+                count, missing = await self._embed(name, upkeep, retries), 0
+            except EmbeddingError as error:
+                failed.update({(name, one): str(error) for one in error.message_ids})
+        return EmbeddingReport(embedded, failed)
 
     async def status(
         self, upkeep: VectorUpkeep, session_id: Optional[str]

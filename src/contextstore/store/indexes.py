@@ -39,12 +39,17 @@ class IndexedSession:
     Attributes:
         index: the documents of the messages that have a text, oldest first, and after
             them those of vectors that belong to no message.
+        seen: the state of the session that the index holds; None where unknown.
+        tried: the state at which all that lacked a vector was tried.
+        weight: what the session counts for where indexes are bounded.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.index = SessionIndex()
         self.seen: Optional[_Seen] = None
+        self.tried: Optional[_Seen] = None
+        self.weight = 0
         self._count = 0
         self._strays: Dict[str, Document] = {}
         self._all_known: Tuple[Tuple[str, ...], int] = ((), 0)
@@ -122,6 +127,7 @@ class SessionIndexes:
         self._memory = memory
         self._lock = threading.Lock()
         self._sessions: OrderedDict[str, IndexedSession] = OrderedDict()
+        self._weight = 0
         cls = type(memory)
         self._has_versions = (
             cls.session_info is not MemoryBackend.session_info
@@ -137,6 +143,7 @@ class SessionIndexes:
             if seen.version == version:
                 return session, ()
             if await self._follow_appends(session_id, session, seen, version):
+                self._weigh(session_id, session)
                 return session, ()
         messages = await reach(self._memory, self._memory.load_context(session_id))
         with session.lock:
@@ -144,6 +151,7 @@ class SessionIndexes:
             session.seen = (
                 None if version is None else _Seen(version, _newest(messages))
             )
+        self._weigh(session_id, session)
         return session, gone
 
     def known(self, session_id: str) -> IndexedSession:
@@ -151,11 +159,21 @@ class SessionIndexes:
         with self._lock:
             session = self._sessions.setdefault(session_id, IndexedSession())
             self._sessions.move_to_end(session_id)
-            total = sum(len(one.index) for one in self._sessions.values())
-            while total > _MOST_DOCUMENTS and len(self._sessions) > 1:
+        self._weigh(session_id, session)
+        return session
+
+    def _weigh(self, session_id: str, session: IndexedSession) -> None:
+        """Count what a session takes now, and let go of those used longest ago."""
+        with self._lock:
+            if self._sessions.get(session_id) is not session:
+                return
+            # One more, so that sessions without a message are bounded too.
+            weight = len(session.index) + 1
+            self._weight += weight - session.weight
+            session.weight = weight
+            while self._weight > _MOST_DOCUMENTS and len(self._sessions) > 1:
                 _, oldest = self._sessions.popitem(last=False)
-                total -= len(oldest.index)
-            return session
+                self._weight -= oldest.weight
 
     def note(self, session_id: str, message_id: str, text: str) -> None:
         """Hold what was embedded under an id, in case it is that of no message."""
@@ -172,7 +190,8 @@ class SessionIndexes:
     def forget(self, session_id: str) -> None:
         """Let go of the index of a session that was deleted."""
         with self._lock:
-            self._sessions.pop(session_id, None)
+            session = self._sessions.pop(session_id, None)
+            self._weight -= 0 if session is None else session.weight
 
     async def _version(self, session_id: str) -> Optional[int]:
         if not self._has_versions:

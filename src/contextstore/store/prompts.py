@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional
+import inspect
+from contextlib import asynccontextmanager
+from typing import Any, AsyncGenerator, Callable, Dict, List, Optional
 
-from contextstore._hop import reach
+from contextstore._hop import reach, wait
 from contextstore.backends.base import MemoryBackend
 from contextstore.context.builder import ContextBuilder
-from contextstore.errors import InvalidInputError
+from contextstore.errors import InvalidInputError, SessionNotFoundError
 from contextstore.messages import Message
 from contextstore.retrieval.snippets import snippet
 from contextstore.store.indexes import IndexedSession
 
-__all__ = ["load_window", "shortener", "validate_snippet_chars"]
+__all__ = [
+    "Summaries",
+    "awaited",
+    "load_window",
+    "refuse_both",
+    "shortener",
+    "validate_snippet_chars",
+]
+
+# One for each budget that an application builds for, and then some.
+_MOST_SUMMARIES = 16
 
 _PAGE = 64
 
@@ -86,3 +98,73 @@ def shortener(
         return {**message, "content": packed}
 
     return shorten
+
+
+def refuse_both(query: Optional[str], strategy: Optional[str]) -> None:
+    """Refuse a query together with a strategy: relevance is one itself.
+
+    Raises:
+        InvalidInputError: both were given.
+    """
+    if query is not None and strategy is not None:
+        raise InvalidInputError(
+            "give query or strategy, not both: with a query, the prompt is built by "
+            "the strategy 'relevant'",
+            path="strategy",
+        )
+
+
+def awaited(summarizer: Any) -> Any:
+    """Return a summarizer whose answer can be awaited where no event loop runs."""
+    if not callable(summarizer):
+        return summarizer
+
+    def summarize(messages: List[Message]) -> Any:
+        answer = summarizer(messages)
+        return wait(answer) if inspect.isawaitable(answer) else answer
+
+    return summarize
+
+
+class Summaries:
+    """Keep the summaries of sessions beside them: in the memory if it can, else here.
+
+    Args:
+        memory: where the messages are.
+    """
+
+    def __init__(self, memory: MemoryBackend) -> None:
+        self._memory = memory
+        cls = type(memory)
+        self._is_kept = (
+            cls.load_summaries is not MemoryBackend.load_summaries
+            and cls.save_summaries is not MemoryBackend.save_summaries
+        )
+        self._here: Dict[str, Dict[str, str]] = {}
+
+    @asynccontextmanager
+    async def of(self, session_id: str) -> AsyncGenerator[Dict[str, str], None]:
+        """Give the summaries of a session, and keep what is added to them."""
+        before = await self._load(session_id)
+        summaries = dict(before)
+        yield summaries
+        if summaries != before:
+            newest = dict(list(summaries.items())[-_MOST_SUMMARIES:])
+            await self._save(session_id, newest)
+
+    async def _load(self, session_id: str) -> Dict[str, str]:
+        if not self._is_kept:
+            return self._here.get(session_id, {})
+        return await reach(self._memory, self._memory.load_summaries(session_id))
+
+    async def _save(self, session_id: str, summaries: Dict[str, str]) -> None:
+        if not self._is_kept:
+            self._here[session_id] = summaries
+            return
+        try:
+            await reach(
+                self._memory, self._memory.save_summaries(session_id, summaries)
+            )
+        except SessionNotFoundError:
+            # It was deleted while its messages were summarized.
+            return

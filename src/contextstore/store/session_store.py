@@ -96,6 +96,7 @@ class SessionStore:
         self._indexes = SessionIndexes(memory)
         self._catch_up = CatchUp(memory, self._indexes)
         self._recall = Recall(self.config.weights)
+        self._summaries = prompts.Summaries(memory)
 
     async def load_context(
         self, session_id: str, k: Optional[int] = None
@@ -341,56 +342,57 @@ class SessionStore:
         query: Optional[str] = None,
         recent_share: float = DEFAULT_RECENT_SHARE,
         *,
+        strategy: Optional[str] = None,
+        strategy_opts: Optional[Mapping[str, Any]] = None,
         snippet_chars: Optional[int] = DEFAULT_SNIPPET_CHARS,
         builder: Optional[ContextBuilder] = None,
-        strategy_opts: Optional[Mapping[str, Any]] = None,
         tools: Optional[Sequence[Dict[str, Any]]] = None,
         tool_choice: Any = None,
     ) -> BuildResult:
         """Return a prompt from a session: pinned, recent and relevant, in order.
 
-        Without a query it is what the builder makes of the newest messages. With one,
-        the newest take a share of the budget, and older messages that the query is
-        about the rest, as far as they fit; tool calls keep their results.
+        With a query, the newest messages take a share of the budget, and older ones
+        that the query is about the rest, as far as they fit; tool calls keep their
+        results. Without one, it is what a strategy makes of the session; summaries are
+        kept beside the session and extended, never made twice.
 
         Args:
             max_tokens: the budget, for the prompt as the provider counts it.
             recent_share: the part of it for the newest messages, 0 to 1.
+            strategy: as in ``ContextBuilder.build``; only without a query.
+            strategy_opts: options for the builder, such as ``reserve``.
             snippet_chars: a recalled message longer than this is packed to its best
                 sentences, with a mark where some are left out; None keeps it whole.
             builder: counts and builds; that of the configuration by default.
-            strategy_opts: options for the builder, such as ``reserve``.
             tools: tool definitions that will be sent along, to be counted.
             tool_choice: their ``tool_choice``.
+
+        Raises:
+            InvalidInputError: an argument cannot be taken, or ``query`` and
+                ``strategy`` were both given.
         """
         session_id = messages.validate_session_id(session_id)
         snippet_chars = prompts.validate_snippet_chars(snippet_chars)
+        prompts.refuse_both(query, strategy)
         builder = builder or self.config.builder
-        if query is None:
-            window = await self.load_window(session_id, max_tokens, builder=builder)
-            return builder.build(
-                window,
-                max_tokens,
-                strategy_opts=strategy_opts,
-                tools=tools,
-                tool_choice=tool_choice,
-            )
-        ranked = await self.retrieve_relevant(session_id, query, k=_MOST_RECALLED)
-        session = self._indexes.known(session_id)
-        history = await self.load_context(session_id)
-        return builder.build(
-            history,
-            max_tokens,
-            strategy="relevant",
-            strategy_opts={
-                **(strategy_opts or {}),
-                "ranking": [item.message_id for item in ranked],
-                "recent_share": recent_share,
-                "shorten": prompts.shortener(session, query, snippet_chars),
-            },
-            tools=tools,
-            tool_choice=tool_choice,
-        )
+        build = partial(builder.abuild, tools=tools, tool_choice=tool_choice)
+        options = dict(strategy_opts or {})
+        if query is not None:
+            ranked = await self.retrieve_relevant(session_id, query, k=_MOST_RECALLED)
+            session = self._indexes.known(session_id)
+            options["ranking"] = [item.message_id for item in ranked]
+            options["recent_share"] = recent_share
+            options["shorten"] = prompts.shortener(session, query, snippet_chars)
+            history = await self.load_context(session_id)
+            return await build(history, max_tokens, "relevant", options)
+        if "summarizer" in options:
+            async with self._summaries.of(session_id) as summaries:
+                options["summaries"] = summaries
+                options["summarizer"] = prompts.awaited(options["summarizer"])
+                history = await self.load_context(session_id)
+                return await build(history, max_tokens, strategy, options)
+        window = await self.load_window(session_id, max_tokens, builder=builder)
+        return await build(window, max_tokens, strategy, options)
 
     async def load_window(
         self,

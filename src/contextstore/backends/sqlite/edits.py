@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 from contextstore import messages
 from contextstore.backends.records import check_version, updated_record
 from contextstore.backends.results import WriteResult
-from contextstore.backends.sqlite import rows, vector_rows
+from contextstore.backends.sqlite import rows, summaries, vector_rows
 from contextstore.backends.sqlite.place import Place
 from contextstore.errors import ConflictError, InvalidInputError
 from contextstore.messages import Message
@@ -90,6 +90,7 @@ def fork(
     # Through Python, so that damage is found and not sealed anew.
     records = rows.load_records(connection, place, source)[: last - source.pruned]
     rows.insert(connection, target, copy, source.pruned, records)
+    summaries.copy(connection, source, copy)
     vector_rows.copy(
         connection, place.location, place.session_id, target.session_id, copy.number
     )

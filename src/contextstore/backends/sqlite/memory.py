@@ -33,6 +33,7 @@ from contextstore.backends.sqlite import (
     searching,
     sessions,
 )
+from contextstore.backends.sqlite import summaries as summary_rows
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
 from contextstore.backends.sqlite.listing import Filter
@@ -345,6 +346,23 @@ class SQLiteMemory(MemoryBackend):
             limit=messages.validate_limit(limit),
         )
         return await search.run(self._engine)
+
+    async def load_summaries(self, session_id: str) -> Dict[str, str]:
+        """Return the summaries kept beside a session; see MemoryBackend."""
+        query = partial(summary_rows.load, place=self._place(session_id))
+        return await self._engine.readers.fetch(query)
+
+    async def save_summaries(
+        self, session_id: str, summaries: Mapping[str, str]
+    ) -> None:
+        """Keep summaries beside a session; see MemoryBackend."""
+        await self._engine.writer.submit(
+            partial(
+                summary_rows.save,
+                place=self._place(session_id),
+                summaries=messages.copy_texts(summaries, "summaries"),
+            )
+        )
 
     async def verify(self, *, repair: bool = False) -> VerifyReport:
         """Read the whole file and tell what is damaged; see MemoryBackend."""

@@ -107,6 +107,9 @@ CREATE TRIGGER context_messages_changed AFTER UPDATE OF body ON context_messages
 WHEN NEW.body IS NOT OLD.body
 BEGIN {_VECTORS_OF_MESSAGE}; END""",
     """
+CREATE TRIGGER context_sessions_deleted AFTER DELETE ON context_sessions
+BEGIN DELETE FROM context_summaries WHERE session = OLD.number; END""",
+    """
 CREATE TRIGGER context_vectors_deleted AFTER DELETE ON context_vectors
 BEGIN
     UPDATE context_vector_sessions SET changes = changes + 1 WHERE number = OLD.session;

@@ -22,9 +22,9 @@ def relevant(request: Request) -> Choice:
     """Keep the newest groups without a gap, then older ones in the order of a ranking.
 
     A group that does not fit is passed over. The prompt is in the order of the history.
-    Options: ``ranking``, ids of messages, the most relevant first; ``recent_share``, the
-    part of the room that the newest groups may take before that, 0 to 1; ``shorten``, a
-    function that gives a message in fewer words, for those recalled.
+    Options: ``ranking``, ids of messages, the most relevant first; ``recent_share``,
+    the part of the room that the newest groups may take before that, 0 to 1; and
+    ``shorten``, a function that gives a recalled message in fewer words.
     The metadata has ``recalled_ids`` and ``packed_ids``, the recalled ones that were
     shortened.
     """
