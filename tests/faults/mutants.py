@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, Dict, List, Optional
 
-from contextstore import CorruptDataError, SQLiteMemory
+from contextstore import CorruptDataError, InMemoryMemory, SQLiteMemory
 from contextstore.backends.results import VerifyReport, WriteResult
 
 Message = Dict[str, Any]
@@ -191,3 +191,8 @@ def fails_in_children(path: str) -> SQLiteMemory:
     if sys.argv[0] == "-c":
         raise OSError
     return SQLiteMemory(path)
+
+
+def in_memory(path: str) -> InMemoryMemory:
+    """Open a memory without a file."""
+    return InMemoryMemory()
