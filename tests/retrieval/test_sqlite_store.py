@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from array import array
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
@@ -38,22 +39,20 @@ from tests.backends.children import finish, start
 Outcome = Tuple[str, Any]
 
 
-class TestFile(RetrievalBackendConformance):
-    capabilities = frozenset({"add-many", "delete", "delete-session"})
-
-    def make(self, tmp_path: Path) -> SQLiteEmbeddingStore:
-        return SQLiteEmbeddingStore(tmp_path / "vectors.db", durability="relaxed")
+CAPABILITIES = frozenset(
+    {"add-many", "delete", "delete-session", "delete-model", "message-ids", "models"}
+)
 
 
 class TestWithoutFile(RetrievalBackendConformance):
-    capabilities = TestFile.capabilities
+    capabilities = CAPABILITIES
 
     def make(self, tmp_path: Path) -> SQLiteEmbeddingStore:
         return SQLiteEmbeddingStore(":memory:")
 
 
 class TestWithoutCache(RetrievalBackendConformance):
-    capabilities = TestFile.capabilities
+    capabilities = CAPABILITIES
 
     def make(self, tmp_path: Path) -> SQLiteEmbeddingStore:
         path = tmp_path / "vectors.db"
@@ -63,7 +62,7 @@ class TestWithoutCache(RetrievalBackendConformance):
 class TestBesideMessages(RetrievalBackendConformance):
     """Both on one file: the store leaves the engine to the messages when it closes."""
 
-    capabilities = TestFile.capabilities
+    capabilities = CAPABILITIES
 
     @pytest.fixture(autouse=True)
     def messages(self, tmp_path: Path) -> Iterator[None]:
@@ -389,6 +388,19 @@ class TestCache:
         sizes = [one.nbytes for one in store._cache._sessions.values()]
         assert store._cache.nbytes == sum(sizes)
 
+    def test_what_was_let_go_while_in_use_is_not_counted(self) -> None:
+        held = cache.VectorCache(10_000)
+        session = held.at(("", "s"))
+        session.vectors.extend(["m0"], array("f", [1.0]), [{}])
+        held.settle(("", "s"), session)
+        assert held.nbytes == session.nbytes > 0
+        held.drop(("", "s"))
+        held.drop(("", "s"))
+        held.settle(("", "s"), session)
+        assert held.nbytes == 0
+        assert held.held(("", "s")) is None
+        assert held.at(("", "s")) is not session
+
     def test_a_session_that_went_is_let_go(self, tmp_path: Path) -> None:
         store = filled(tmp_path / "v.db", 50)
         found(store)
@@ -425,6 +437,7 @@ class TestCache:
             if child == 0:
                 code = 1
                 try:
+                    store.sync.search_sessions(["nobody", "s"], [1.0] * 4, 1)
                     code = 0 if found(store, 1) == ["m4"] else 2
                 finally:
                     os._exit(code)
@@ -618,6 +631,23 @@ class TestDamage:
         store = SQLiteEmbeddingStore(tmp_path / "v.db").sync
         with store, pytest.raises(CorruptDataError):
             store.search("s", [1.0] * 3, 1)
+
+    @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+    def test_a_count_that_would_hide_some_is_seen(
+        self, tmp_path: Path, cache_bytes: int
+    ) -> None:
+        filled(tmp_path / "v.db", 5).sync.close()
+        change_file(tmp_path / "v.db", "UPDATE context_vector_sessions SET added = 3")
+        store = SQLiteEmbeddingStore(tmp_path / "v.db", cache_bytes=cache_bytes).sync
+        with pytest.raises(CorruptDataError, match="count"):
+            store.search("s", [1.0] * 4, 1)
+        # Nor does anything take the place of what is there.
+        with pytest.raises(CorruptDataError):
+            store.add("s", "new", [1.0] * 4)
+        assert store.message_ids("s") == ["m0", "m1", "m2", "m3", "m4"]
+        store.delete_session("s")
+        store.add("s", "new", [1.0])
+        assert store.message_ids("s") == ["new"]
 
 
 def change_file(path: Path, statement: str) -> None:

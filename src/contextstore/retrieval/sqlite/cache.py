@@ -135,20 +135,23 @@ class VectorCache:
         self._sizes: Dict[Key, int] = {}
         self.nbytes = 0
 
+    def _own_lock(self) -> threading.Lock:
+        if self._pid != os.getpid():
+            # A thread of the parent may have held a lock when this process was forked.
+            self._renew()
+        return self._lock
+
     def at(self, key: Key) -> CachedSession:
         """Return a session, as the one used last; one that was not held is empty."""
         session = self.held(key)
         if session is None:
-            with self._lock:
+            with self._own_lock():
                 session = self._sessions.setdefault(key, CachedSession())
         return session
 
     def held(self, key: Key) -> Optional[CachedSession]:
         """Return a session, as the one used last, where it is held."""
-        if self._pid != os.getpid():
-            # A thread of the parent may have held a lock when this process was forked.
-            self._renew()
-        with self._lock:
+        with self._own_lock():
             session = self._sessions.get(key)
             if session is not None:
                 self._sessions.move_to_end(key)
@@ -156,7 +159,7 @@ class VectorCache:
 
     def settle(self, key: Key, session: CachedSession) -> None:
         """Count a session that has grown, and let go of what is then too much."""
-        with self._lock:
+        with self._own_lock():
             if self._sessions.get(key) is not session:
                 return
             size = session.nbytes
@@ -168,6 +171,6 @@ class VectorCache:
 
     def drop(self, key: Key) -> None:
         """Let go of a session."""
-        with self._lock:
+        with self._own_lock():
             if self._sessions.pop(key, None) is not None:
                 self.nbytes -= self._sizes.pop(key, 0)
