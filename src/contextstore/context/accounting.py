@@ -45,6 +45,7 @@ class Accounting:
         self._known_roles: Dict[Any, int] = {
             role: self._profile.per_message + self.count(role) for role in _ROLES
         }
+        self._known_roles["function"] += _FUNCTION_ROLE
 
     def prompt(
         self,
@@ -61,11 +62,14 @@ class Accounting:
 
     def is_approximate(self, messages: Sequence[Message]) -> bool:
         """Tell whether the tokens of a prompt of these messages are an estimate."""
-        return self.approximate or any(
-            type(message.get("content")) is list
-            and any(map(_has_unknown_price, message["content"]))
+        if self.approximate:
+            return True
+        listed = [
+            message["content"]
             for message in messages
-        )
+            if type(message.get("content")) is list
+        ]
+        return any(_has_unknown_price(part) for content in listed for part in content)
 
     def frame(
         self,
@@ -109,8 +113,7 @@ class Accounting:
             tokens += self.count(content)
         elif content is not None:
             tokens += self.content(content)
-        # Most messages have no more than id, role, content and timestamp.
-        if len(message) > 4 or not _PLAIN_FIELDS.issuperset(message):
+        if not _OTHER_FIELDS.isdisjoint(message):
             tokens += self._other_fields(message)
         return tokens
 
@@ -122,8 +125,6 @@ class Accounting:
         tokens = 0
         if message.get("name") and "call_id" not in message:
             tokens += self._text(message["name"]) + self._profile.per_name
-        if message.get("role") == "function":
-            tokens += _FUNCTION_ROLE
         if isinstance(message.get("function_call"), dict):
             tokens += self._call(message["function_call"])
         if isinstance(message.get("tool_calls"), list):
@@ -187,7 +188,7 @@ _ROLES = ("user", "assistant", "tool", "system", "developer", "function")
 _IMAGES = ("image_url", "input_image", "image")
 # What these cost is not published.
 _UNPRICED = ("input_audio", "input_file", "file", "document")
-_PLAIN_FIELDS = frozenset(("id", "role", "content", "timestamp"))
+_OTHER_FIELDS = frozenset(("name", "tool_calls", "function_call", "refusal", "type"))
 _FREE_FIELDS = frozenset(("id", "type", "status", "timestamp", "metadata"))
 
 

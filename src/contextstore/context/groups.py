@@ -139,6 +139,8 @@ class Groups:
                 return Group((at,), (message,), self._cost, starts_turn=True), at - 1
             if role == "assistant":
                 return Group((at,), (message,), self._cost), at - 1
+        if message.get("role") == "tool":
+            return self._results(at), at - 1
         if is_response_output(message) or calls_of(message):
             start = self._start_of_calls(at)
             return self._call_group(start, at), start - 1

@@ -129,18 +129,23 @@ def _ids_within(
     return ids
 
 
-def _ids_of(messages: Sequence[Message], positions: Iterable[int]) -> List[Any]:
+def _ids_of(messages: Sequence[Message], positions: Collection[int]) -> List[Any]:
     """Return the ids of these messages, oldest first, of those that have one."""
+    if not positions:
+        return []
     return _ids_within(messages, ((at, at + 1) for at in sorted(positions) if at >= 0))
+
+
+_ATOMS = frozenset((str, int, float, bool, type(None)))
 
 
 def _copy(value: Any) -> Any:
     """Return a deep copy of a JSON value."""
     if isinstance(value, dict):
         return {
-            key: item if type(item) is str else _copy(item)
+            key: item if type(item) in _ATOMS else _copy(item)
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_copy(item) for item in value]
+        return [item if type(item) in _ATOMS else _copy(item) for item in value]
     return value
