@@ -1,0 +1,303 @@
+"""Prompts from what is stored: windows, what is relevant, summaries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Type
+
+import pytest
+
+from contextstore import (
+    ContextBuilder,
+    InMemoryEmbeddingStore,
+    InMemoryMemory,
+    InvalidInputError,
+    MemoryBackend,
+    SessionStoreConfig,
+    SQLiteMemory,
+    SyncSessionStore,
+)
+from contextstore.embedders import HashingEmbedder
+from tests.testing.backends import DictBackend
+
+Message = Dict[str, Any]
+
+TOPICS = [
+    "apples",
+    "bears",
+    "cars",
+    "dogs",
+    "eggs",
+    "fish",
+    "goats",
+    "hats",
+    "ice",
+    "jam",
+    "kites",
+    "lamps",
+]
+SYSTEM = {"id": "system", "role": "system", "content": "Answer in one line."}
+
+
+def talk(times: int = 1) -> List[Message]:
+    """Return a chat with one turn about each topic."""
+    history: List[Message] = [SYSTEM]
+    for number in range(times):
+        for topic in TOPICS:
+            name = f"{topic}{number or ''}"
+            history += [
+                {"id": f"q-{name}", "role": "user", "content": f"Tell me of {name}."},
+                {
+                    "id": f"a-{name}",
+                    "role": "assistant",
+                    "content": f"Of {name} there is much to say. " * 4,
+                },
+            ]
+    return history
+
+
+def ids(messages: List[Message]) -> List[str]:
+    return [message["id"] for message in messages]
+
+
+@pytest.fixture(params=[InMemoryMemory, DictBackend])
+def memory(request: Any) -> MemoryBackend:
+    made: MemoryBackend = request.param()
+    return made
+
+
+class TestWindow:
+    def test_it_is_the_newest_and_the_pinned(self) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        history = talk(20)
+        store.save_context("s", history)
+        window = store.load_window("s", 300)
+        assert window[0] == store.load_context("s")[0]
+        assert len(window) < len(history) / 2
+        assert ids(window[1:]) == ids(history[-len(window) + 1 :])
+        assert window[1]["role"] == "user"
+
+    @pytest.mark.parametrize("max_tokens", [1, 50, 300, 1_000, 5_000, 100_000])
+    @pytest.mark.parametrize("strategy", ["truncate_oldest", "recent_only"])
+    def test_the_prompt_is_that_of_the_whole_history(
+        self, memory: MemoryBackend, strategy: str, max_tokens: int
+    ) -> None:
+        store = SyncSessionStore(memory)
+        history = talk(15)
+        store.save_context("s", history)
+        built = store.build_context("s", max_tokens, strategy=strategy)
+        expected = ContextBuilder().build(
+            store.load_context("s"), max_tokens, strategy=strategy
+        )
+        assert built.messages == expected.messages
+        assert built.total_tokens == expected.total_tokens
+
+    def test_it_is_read_page_by_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        memory = InMemoryMemory()
+        store = SyncSessionStore(memory)
+        store.save_context("s", talk(50))
+        monkeypatch.setattr(memory, "load_context", None)
+        assert store.build_context("s", 300).messages
+
+    def test_a_session_that_is_not_there_is_empty(self, memory: MemoryBackend) -> None:
+        store = SyncSessionStore(memory)
+        assert store.load_window("s", 100) == []
+        assert store.build_context("s", 100).messages == []
+        assert store.build_context("s", 100, "what?").messages == []
+
+    @pytest.mark.parametrize("max_tokens", [0, -1, True, 1.5, "100", None])
+    def test_the_budget_is_a_number_of_tokens(self, max_tokens: Any) -> None:
+        with pytest.raises(InvalidInputError):
+            SyncSessionStore(InMemoryMemory()).load_window("s", max_tokens)
+
+
+class TestRelevant:
+    @pytest.mark.parametrize("auto_embed", [False, True])
+    def test_what_was_asked_for_is_recalled(
+        self, memory: MemoryBackend, auto_embed: bool
+    ) -> None:
+        config = SessionStoreConfig(
+            auto_embed=auto_embed, embed_fn=HashingEmbedder() if auto_embed else None
+        )
+        store = SyncSessionStore(memory, InMemoryEmbeddingStore(), config)
+        store.save_context("s", talk())
+        built = store.build_context("s", 200, "what about the bears?")
+        assert built.total_tokens <= 200
+        assert built.strategy_used == "relevant"
+        found = ids(built.messages)
+        assert found[0] == "system"
+        assert "a-bears" in found
+        assert found[-1] == "a-lamps"
+        assert found == [one for one in ids(talk()) if one in found]
+        assert "a-bears" in built.metadata["recalled_ids"]
+
+    def test_calls_keep_their_results(self) -> None:
+        call = {
+            "id": "c1",
+            "type": "function",
+            "function": {"name": "weather", "arguments": '{"city": "Oslo"}'},
+        }
+        history = [
+            {"id": "u", "role": "user", "content": "How is Oslo?"},
+            {"id": "c", "role": "assistant", "content": None, "tool_calls": [call]},
+            {"id": "r", "role": "tool", "tool_call_id": "c1", "content": "Snow storm."},
+            *talk()[1:],
+        ]
+        store = SyncSessionStore(InMemoryMemory())
+        store.save_context("s", history)
+        found = ids(store.build_context("s", 150, "the snow storm").messages)
+        assert {"c", "r"} <= set(found)
+
+    def test_a_long_message_is_packed(self) -> None:
+        filler = "Nothing of note happened on that day at all. " * 30
+        history = talk()
+        history[3]["content"] = f"{filler}The password is swordfish. {filler}"
+        store = SyncSessionStore(InMemoryMemory())
+        store.save_context("s", history)
+        built = store.build_context("s", 400, "which password?", snippet_chars=200)
+        (packed,) = [m for m in built.messages if m["id"] == history[3]["id"]]
+        assert len(packed["content"]) <= 200
+        assert "swordfish" in packed["content"]
+        assert "[…]" in packed["content"]
+        assert built.metadata["packed_ids"] == [history[3]["id"]]
+        # The stored message is whole.
+        assert store.load_context("s")[3]["content"] == history[3]["content"]
+
+    def test_it_stays_whole_where_asked(self) -> None:
+        history = talk()
+        history[3]["content"] = "The password is swordfish. " * 30
+        store = SyncSessionStore(InMemoryMemory())
+        store.save_context("s", history)
+        built = store.build_context("s", 1_000, "password", snippet_chars=None)
+        assert built.metadata["packed_ids"] == []
+        assert history[3]["content"] in [m["content"] for m in built.messages]
+
+    def test_the_share_of_the_recent(self) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        store.save_context("s", talk())
+        most = store.build_context("s", 200, "bears", recent_share=1.0)
+        least = store.build_context("s", 200, "bears", recent_share=0)
+        assert most.metadata["recalled_ids"] == []
+        assert ids(least.messages)[-1] == "a-lamps"
+        assert len(least.metadata["recalled_ids"]) > 1
+
+    @pytest.mark.parametrize("share", [-0.1, 1.1, "half", True, float("nan")])
+    def test_a_share_is_a_part(self, share: Any) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        store.save_context("s", talk())
+        with pytest.raises(InvalidInputError) as caught:
+            store.build_context("s", 200, "bears", share)
+        assert caught.value.path == "strategy_opts.recent_share"
+
+    @pytest.mark.parametrize("chars", [0, -1, True, "many"])
+    def test_a_length_is_a_number(self, chars: Any) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        with pytest.raises(InvalidInputError):
+            store.build_context("s", 200, "bears", snippet_chars=chars)
+
+    def test_query_or_strategy(self) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        with pytest.raises(InvalidInputError):
+            store.build_context("s", 200, "bears", strategy="recent_only")
+
+
+class Summarizer:
+    """Say how many messages each summary stands for, and count the calls."""
+
+    def __init__(self) -> None:
+        self.calls: List[List[Message]] = []
+
+    def __call__(self, messages: List[Message]) -> str:
+        self.calls.append(messages)
+        return f"summary {len(self.calls)}"
+
+
+class Waited(Summarizer):
+    def __call__(self, messages: List[Message]) -> Any:
+        text = super().__call__(messages)
+
+        async def later() -> str:
+            return text
+
+        return later()
+
+
+class TestSummaries:
+    def options(self, summarizer: Any) -> Dict[str, Any]:
+        return {
+            "strategy": "summarize_oldest",
+            "strategy_opts": {"summarizer": summarizer},
+        }
+
+    @pytest.mark.parametrize("kind", [Summarizer, Waited])
+    def test_a_range_is_summarized_once(
+        self, memory: MemoryBackend, kind: Type[Summarizer]
+    ) -> None:
+        store, summarizer = SyncSessionStore(memory), kind()
+        store.save_context("s", talk())
+        built = store.build_context("s", 300, **self.options(summarizer))
+        assert built.messages[1]["content"] == "summary 1"
+        store.build_context("s", 300, **self.options(summarizer))
+        assert len(summarizer.calls) == 1
+
+    def test_what_is_newly_dropped_extends_it(self, memory: MemoryBackend) -> None:
+        store, summarizer = SyncSessionStore(memory), Summarizer()
+        store.save_context("s", talk())
+        store.build_context("s", 300, **self.options(summarizer))
+        store.append_context("s", [{**m, "id": f"n{m['id']}"} for m in talk()[1:5]])
+        store.build_context("s", 300, **self.options(summarizer))
+        first, second = summarizer.calls
+        assert second[0]["content"] == "summary 1"
+        assert len(second) < len(first)
+
+    def test_it_outlives_the_process(self, tmp_path: Path) -> None:
+        path, summarizer = tmp_path / "chat.db", Summarizer()
+        for _ in range(2):
+            with SQLiteMemory(path).sync as face:
+                store = SyncSessionStore(face.backend)
+                store.save_context("s", talk())
+                built = store.build_context("s", 300, **self.options(summarizer))
+                assert built.messages[1]["content"] == "summary 1"
+        assert len(summarizer.calls) == 1
+
+    def test_the_history_stays_whole(self, memory: MemoryBackend) -> None:
+        store = SyncSessionStore(memory)
+        store.save_context("s", talk())
+        store.build_context("s", 300, **self.options(Summarizer()))
+        assert ids(store.load_context("s")) == ids(talk())
+
+    def test_an_edited_range_is_summarized_anew(self) -> None:
+        store, summarizer = SyncSessionStore(InMemoryMemory()), Summarizer()
+        store.save_context("s", talk())
+        store.build_context("s", 300, **self.options(summarizer))
+        store.update_interaction(
+            "s", "q-apples", {"role": "user", "content": "Something else."}
+        )
+        store.build_context("s", 300, **self.options(summarizer))
+        assert len(summarizer.calls) == 2
+        assert summarizer.calls[1][0]["content"] == "Something else."
+
+    def test_a_fork_has_them_and_a_deleted_session_does_not(self) -> None:
+        memory = InMemoryMemory().sync
+        memory.save_context("s", talk())
+        memory.save_summaries("s", {"one": "first", "two": "second"})
+        memory.fork_session("s", "t")
+        memory.delete_session("s")
+        assert memory.load_summaries("s") == {}
+        assert list(memory.load_summaries("t").items()) == [
+            ("one", "first"),
+            ("two", "second"),
+        ]
+        memory.save_summaries("t", {})
+        assert memory.load_summaries("t") == {}
+
+    @pytest.mark.parametrize("summaries", [None, ["a"], {"a": 1}, {1: "a"}, "a"])
+    def test_summaries_are_texts(self, summaries: Any) -> None:
+        memory = InMemoryMemory().sync
+        memory.save_context("s", talk())
+        with pytest.raises(InvalidInputError):
+            memory.save_summaries("s", summaries)
+
+    def test_they_need_a_session(self) -> None:
+        with pytest.raises(ValueError, match="no session"):
+            InMemoryMemory().sync.save_summaries("s", {"a": "b"})
