@@ -10,26 +10,27 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from contextstore import ContextBuilder, SQLiteMemory
+from contextstore import SessionStore, SQLiteMemory
 
 SESSION = "garden"
 
 
 async def main(path: str) -> None:
     async with SQLiteMemory(path) as memory:
-        said_before = await memory.load_context(SESSION)
+        store = SessionStore(memory)
+        said_before = await store.load_context(SESSION)
         print(f"{len(said_before)} messages from earlier runs")
 
         turn = [
             {"role": "user", "content": f"Question {len(said_before) // 2 + 1}"},
             {"role": "assistant", "content": "An answer of some words."},
         ]
-        await memory.append_context(SESSION, turn, create=True)
+        await store.append_context(SESSION, turn, create=True)
 
-        history = await memory.load_context(SESSION)
-        # "fallback" estimates; ContextBuilder.from_model("gpt-4o") counts exactly.
-        prompt = ContextBuilder("fallback").build(history, max_tokens=40)
-        print(f"{len(prompt.messages)} of {len(history)} messages fit 40 tokens:")
+        # Tokens are estimated; builder=ContextBuilder.from_model("gpt-4o") counts them.
+        prompt = await store.build_context(SESSION, max_tokens=40)
+        stored = len(said_before) + len(turn)
+        print(f"{len(prompt.messages)} of {stored} messages fit 40 tokens:")
         for message in prompt.messages:
             print(f"  {message['role']}: {message['content']}")
 
