@@ -137,7 +137,7 @@ class TestRelevant:
             "type": "function",
             "function": {"name": "weather", "arguments": '{"city": "Oslo"}'},
         }
-        history = [
+        history: List[Message] = [
             {"id": "u", "role": "user", "content": "How is Oslo?"},
             {"id": "c", "role": "assistant", "content": None, "tool_calls": [call]},
             {"id": "r", "role": "tool", "tool_call_id": "c1", "content": "Snow storm."},

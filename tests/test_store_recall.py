@@ -1,0 +1,404 @@
+"""Search and embedding of what is stored: modes, catching up, other models."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import pytest
+
+from contextstore import (
+    ConfigurationError,
+    EmbeddingError,
+    InMemoryEmbeddingStore,
+    InMemoryMemory,
+    InvalidInputError,
+    MemoryBackend,
+    RetrievalBackend,
+    SessionStore,
+    SessionStoreConfig,
+    SQLiteEmbeddingStore,
+    SQLiteMemory,
+    SyncSessionStore,
+    UnsupportedOperationError,
+)
+from contextstore.embedders import HashingEmbedder
+from tests.testing.backends import DictBackend, DictRetrieval
+
+Message = Dict[str, Any]
+
+SAID = {
+    "a": "The harbour is closed in winter.",
+    "b": "My sister plays the cello.",
+    "c": "We moved to Lisbon last spring.",
+    "d": "The car needs new brakes.",
+}
+
+
+class Named(HashingEmbedder):
+    """Be a model of a name and dimension, which can be made to fail."""
+
+    def __init__(self, name: str, dimension: int = 256) -> None:
+        super().__init__(dimension)
+        self.name = name
+        self.texts: List[str] = []
+        self.refused: Tuple[str, ...] = ()
+
+    def __call__(self, texts: List[str]) -> List[List[float]]:
+        self.texts += texts
+        if any(refused in text for text in texts for refused in self.refused):
+            raise RuntimeError("refused")
+        return super().__call__(texts)
+
+
+def messages(said: Optional[Dict[str, str]] = None) -> List[Message]:
+    return [
+        {"id": one, "role": "user", "content": text}
+        for one, text in (SAID if said is None else said).items()
+    ]
+
+
+def store_of(
+    embed_fn: Any = None,
+    memory: Optional[MemoryBackend] = None,
+    retrieval: Optional[RetrievalBackend] = None,
+    **options: Any,
+) -> SyncSessionStore:
+    options.setdefault("auto_embed", embed_fn is not None)
+    if retrieval is None and embed_fn is not None:
+        retrieval = InMemoryEmbeddingStore()
+    config = SessionStoreConfig(embed_fn=embed_fn, **options)
+    return SyncSessionStore(memory or InMemoryMemory(), retrieval, config)
+
+
+def best(store: SyncSessionStore, query: str, **options: Any) -> str:
+    return store.retrieve_relevant("s", query, 1, **options)[0].message_id
+
+
+class TestModes:
+    @pytest.mark.parametrize("memory", [InMemoryMemory, DictBackend])
+    @pytest.mark.parametrize("retrieval", [InMemoryEmbeddingStore, DictRetrieval, None])
+    @pytest.mark.parametrize("mode", ["hybrid", "lexical"])
+    def test_words_are_found_with_and_without_vectors(
+        self, memory: Any, retrieval: Any, mode: str
+    ) -> None:
+        store = store_of(
+            HashingEmbedder() if retrieval else None,
+            memory(),
+            retrieval() if retrieval else None,
+        )
+        store.save_context("s", messages())
+        assert best(store, "who plays the cello?", mode=mode) == "b"
+        assert best(store, "brakes of the car", mode=mode) == "d"
+
+    def test_dense_scores_by_the_cosine(self) -> None:
+        store = store_of(HashingEmbedder())
+        store.save_context("s", messages())
+        for item in store.retrieve_relevant("s", "the cello", mode="dense"):
+            assert item.score == item.cosine
+            assert item.lexical is not None
+            assert -1 <= item.score <= 1
+
+    def test_every_result_says_what_it_is(self) -> None:
+        store = store_of(HashingEmbedder())
+        store.save_context("s", messages())
+        (item,) = store.retrieve_relevant("s", "cello", 1)
+        assert item.metadata == {"text": SAID["b"]}
+        assert item.cosine is not None
+        assert item.lexical is not None
+        assert item.lexical > 0
+
+    def test_a_name_is_searched_too(self) -> None:
+        store = store_of()
+        named = [
+            {**m, "name": n} for m, n in zip(messages(), ("Ann", "Bo", "Cy", "Di"))
+        ]
+        store.save_context("s", named)
+        assert best(store, "what did Cy say?") == "c"
+
+    def test_a_query_that_cannot_be_embedded_is_ranked_by_its_words(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model = Named("m")
+        store = store_of(model)
+        store.save_context("s", messages())
+        model.embed_queries = model.__call__  # type: ignore[method-assign]
+        model.refused = ("cello",)
+        assert best(store, "cello") == "b"
+        assert "by its words alone" in caplog.text
+        assert "cello" not in caplog.text
+
+    @pytest.mark.parametrize("mode", ["", "semantic", None, 1])
+    def test_other_modes_are_refused(self, mode: Any) -> None:
+        with pytest.raises(InvalidInputError) as caught:
+            store_of().retrieve_relevant("s", "a", mode=mode)
+        assert caught.value.path == "mode"
+
+    def test_a_session_that_is_not_there_has_nothing(self) -> None:
+        assert store_of().retrieve_relevant("s", "cello") == []
+        assert store_of(HashingEmbedder()).retrieve_relevant("s", "cello") == []
+
+
+class TestIndexInStep:
+    """The index of a session follows every change, whoever makes it."""
+
+    @pytest.fixture
+    def memory(self, tmp_path: Path) -> MemoryBackend:
+        return SQLiteMemory(tmp_path / "chat.db")
+
+    def test_changes_by_another_object(self, memory: SQLiteMemory) -> None:
+        store, other = store_of(None, memory), memory.sync
+        other.save_context("s", messages())
+        assert best(store, "cello") == "b"
+        other.append_context("s", messages({"e": "The cello was sold."}))
+        assert best(store, "cello sold") == "e"
+        other.update_interaction("s", "a", {"role": "user", "content": "A red kite."})
+        assert best(store, "kite") == "a"
+        other.delete_interaction("s", "e")
+        assert best(store, "cello sold") == "b"
+        other.save_context("s", messages({"f": "A cello!", "g": "A kite!"}))
+        assert best(store, "kite") == "g"
+        other.set_metadata("s", {"user": "u"})
+        assert best(store, "kite") == "g"
+        other.prune("s", keep_last=1)
+        found = store.retrieve_relevant("s", "cello kite")
+        assert [item.message_id for item in found] == ["g"]
+        other.delete_session("s")
+        assert store.retrieve_relevant("s", "kite") == []
+        other.save_context("s", messages({"h": "A kite again."}))
+        assert best(store, "kite") == "h"
+
+    def test_an_edit_and_an_append_are_no_append(self, memory: SQLiteMemory) -> None:
+        store = store_of(None, memory)
+        history = messages()
+        store.save_context("s", history)
+        assert best(store, "cello") == "b"
+        history[1]["content"] = "My sister plays the oboe."
+        memory.sync.save_context("s", [*history, *messages({"e": "And the horn."})])
+        assert best(store, "oboe") == "b"
+        assert best(store, "horn") == "e"
+
+    def test_searches_and_writes_side_by_side(self, memory: SQLiteMemory) -> None:
+        store = SessionStore(memory)
+
+        async def write(number: int) -> None:
+            said = {f"{number}-{place}": f"word{number}" for place in range(5)}
+            await store.append_context("s", messages(said))
+
+        async def main() -> None:
+            await store.save_context("s", [])
+            await asyncio.gather(
+                *(write(number) for number in range(20)),
+                *(store.retrieve_relevant("s", "word7") for _ in range(20)),
+            )
+            found = await store.retrieve_relevant("s", "word7", 5)
+            assert {item.message_id[:2] for item in found} == {"7-"}
+
+        asyncio.run(main())
+
+
+class TestAcrossSessions:
+    def store(self, embed_fn: Any = None) -> SyncSessionStore:
+        memory = InMemoryMemory()
+        store = store_of(embed_fn, memory)
+        for user, said in (("u1", "the red bicycle"), ("u2", "the red bicycle bell")):
+            for number in range(3):
+                session = f"{user}/{number}"
+                store.save_context(
+                    session, messages({"m": f"{said} {number}", "n": "a green door"})
+                )
+                memory.sync.set_metadata(session, {"user": user})
+        return store
+
+    @pytest.mark.parametrize("embed_fn", [None, HashingEmbedder()])
+    def test_only_what_is_allowed_is_found(self, embed_fn: Any) -> None:
+        store = self.store(embed_fn)
+        found = store.search("red bicycle", where={"user": "u1"}, k=10)
+        assert {item.session_id for item in found} == {"u1/0", "u1/1", "u1/2"}
+        assert {item.message_id for item in found[:3]} == {"m"}
+        assert store.search("red bicycle", where={"user": "nobody"}) == []
+        assert store.search("red bicycle", where={"user": {"$ne": ""}}) == []
+
+    def test_a_prefix_narrows(self) -> None:
+        found = self.store().search("red bicycle", prefix="u2/1")
+        assert {item.session_id for item in found} == {"u2/1"}
+
+    def test_k_counts_over_all(self) -> None:
+        assert len(self.store().search("red", k=2)) == 2
+        assert self.store().search("red", k=0) == []
+
+    def test_it_needs_a_list_of_sessions(self) -> None:
+        with pytest.raises(UnsupportedOperationError):
+            store_of(None, DictBackend()).search("red")
+
+
+class TestCatchingUp:
+    def test_what_was_stored_before_is_embedded_on_use(self) -> None:
+        memory = InMemoryMemory()
+        memory.sync.save_context("s", messages())
+        store = store_of(HashingEmbedder(), memory)
+        assert store.embedding_status("s").missing == 4
+        assert best(store, "cello", mode="dense") == "b"
+        status = store.embedding_status("s")
+        assert (status.total, status.missing, status.failed) == (4, 0, {})
+
+    def test_embed_missing_over_all_sessions(self) -> None:
+        memory, seen = InMemoryMemory(), []
+        for session in ("s", "t", "u"):
+            memory.sync.save_context(session, messages())
+        store = store_of(HashingEmbedder(), memory, auto_embed=False)
+        report = store.embed_missing(
+            progress=lambda done, missing: seen.append((done, missing))
+        )
+        assert (report.embedded, report.failed) == (12, {})
+        assert seen == [(4, 4)] * 3
+        assert store.embed_missing().embedded == 0
+        assert store.embedding_status().missing == 0
+
+    def test_what_keeps_failing_can_be_read(self) -> None:
+        model = Named("m")
+        model.refused = ("brakes",)
+        store = store_of(model, embed_batch_size=1)
+        store.save_context("s", messages())
+        report = store.embed_missing(retries=0)
+        assert list(report.failed) == [("s", "d")]
+        assert store.embedding_status("s").missing == 1
+        with pytest.raises(EmbeddingError):
+            store.wait_for_embeddings()
+        model.refused = ()
+        assert store.embed_missing().embedded == 1
+        assert store.embedding_status("s").failed == {}
+
+    def test_it_needs_something_to_embed_with(self) -> None:
+        for call in (
+            lambda: store_of().embed_missing(),
+            lambda: store_of().embedding_status(),
+        ):
+            with pytest.raises(ConfigurationError):
+                call()
+
+    def test_one_call_a_message(self) -> None:
+        model = Named("m")
+        store = SessionStore(
+            InMemoryMemory(),
+            InMemoryEmbeddingStore(),
+            SessionStoreConfig(embed_fn=model),
+        )
+
+        async def main() -> None:
+            await asyncio.gather(
+                *(store.add_message_embedding("s", "a", "once") for _ in range(8))
+            )
+
+        asyncio.run(main())
+        assert model.texts == ["once"]
+
+    def test_a_restart_finds_what_is_missing(self, tmp_path: Path) -> None:
+        path, model = tmp_path / "chat.db", Named("m")
+        model.refused = ("cello",)
+        with SQLiteMemory(path).sync as memory:
+            store = store_of(model, memory.backend, SQLiteEmbeddingStore(path))
+            store.save_context("s", messages())
+            with pytest.raises(EmbeddingError):
+                store.wait_for_embeddings()
+        model.refused = ()
+        store = store_of(model, SQLiteMemory(path), SQLiteEmbeddingStore(path))
+        assert best(store, "cello", mode="dense") == "b"
+        assert store.embedding_status().missing == 0
+
+
+class TestOtherModels:
+    @pytest.fixture(params=["memory", "sqlite"])
+    def parts(
+        self, request: Any, tmp_path: Path
+    ) -> Tuple[MemoryBackend, RetrievalBackend]:
+        if request.param == "memory":
+            return InMemoryMemory(), InMemoryEmbeddingStore()
+        path = tmp_path / "chat.db"
+        return SQLiteMemory(path), SQLiteEmbeddingStore(path)
+
+    def test_a_store_moves_to_another_model(
+        self, parts: Tuple[MemoryBackend, RetrievalBackend]
+    ) -> None:
+        old, new = Named("old"), Named("new", 320)
+        store = store_of(old, *parts)
+        store.save_context("s", messages())
+        report = store.reembed(new)
+        assert (report.embedded, report.failed) == (4, {})
+        assert best(store, "cello", mode="dense") == "b"
+        asked = len(old.texts)
+        store.append_context("s", messages({"e": "A tuba, too."}))
+        assert best(store, "tuba", mode="dense") == "e"
+        assert len(old.texts) == asked
+        _, retrieval = parts
+        assert retrieval.for_model("old").sync.message_ids("s") == []
+
+    def test_a_failing_model_does_not_take_over(
+        self, parts: Tuple[MemoryBackend, RetrievalBackend]
+    ) -> None:
+        old, new = Named("old"), Named("new", 320)
+        new.refused = ("brakes",)
+        store = store_of(old, *parts, embed_batch_size=1)
+        store.save_context("s", messages())
+        assert list(store.reembed(new, retries=0).failed) == [("s", "d")]
+        assert best(store, "brakes", mode="dense") == "d"
+        new.refused, done = (), len(new.texts)
+        # What was done is not done again.
+        assert store.reembed(new).embedded == 1
+        assert new.texts[done:] == [SAID["d"]]
+        assert best(store, "brakes", mode="dense") == "d"
+
+    def test_two_models_never_answer_one_query(
+        self, parts: Tuple[MemoryBackend, RetrievalBackend]
+    ) -> None:
+        first = store_of(Named("one"), *parts)
+        first.save_context("s", messages())
+        second = store_of(Named("two", 320), *parts)
+        assert second.embedding_status("s").missing == 4
+        assert best(second, "cello", mode="dense") == "b"
+        assert best(first, "cello", mode="dense") == "b"
+
+    def test_it_needs_names_and_a_store_that_tells_models_apart(self) -> None:
+        unnamed = lambda texts: [[1.0] for _ in texts]  # noqa: E731
+        for store, embed_fn in (
+            (store_of(), Named("new")),
+            (store_of(Named("old")), unnamed),
+            (store_of(Named("old")), Named("old")),
+            (store_of(Named("old"), None, DictRetrieval()), Named("new")),
+        ):
+            with pytest.raises(ConfigurationError):
+                store.reembed(embed_fn)
+
+
+class TestCarriedAlong:
+    """Vectors follow what is done to their messages through the store."""
+
+    def test_update(self) -> None:
+        store = store_of(HashingEmbedder())
+        store.save_context("s", messages())
+        store.update_interaction("s", "a", {"role": "user", "content": "A cello shop."})
+        found = store.retrieve_relevant("s", "a cello shop", 1, mode="dense")
+        assert found[0].message_id == "a"
+        assert found[0].metadata["text"] == "A cello shop."
+
+    def test_prune_and_erase(self) -> None:
+        retrieval = InMemoryEmbeddingStore()
+        store = store_of(HashingEmbedder(), None, retrieval)
+        store.save_context("s", messages())
+        assert store.prune("s", keep_last=2, dry_run=True).message_count == 2
+        vectors = retrieval.for_model(HashingEmbedder().name).sync
+        assert vectors.has_embedding("s", "a")
+        store.prune("s", keep_last=2)
+        assert not vectors.has_embedding("s", "a")
+        assert vectors.has_embedding("s", "d")
+        store.erase(session_id="s")
+        assert not vectors.has_embedding("s", "d")
+        assert store.retrieve_relevant("s", "brakes") == []
+
+    def test_fork(self) -> None:
+        store = store_of(HashingEmbedder())
+        store.save_context("s", messages())
+        store.fork_session("s", "t", at="b")
+        found = store.retrieve_relevant("t", "cello", mode="dense")
+        assert {item.message_id for item in found} == {"a", "b"}
