@@ -6,7 +6,6 @@ import errno
 import os
 import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Optional
 
@@ -31,7 +30,7 @@ def open_writer(location: str) -> sqlite3.Connection:
     """
     if location != MEMORY:
         _make_private_file(location)
-        _check_header(location)
+        _check_size(location)
     connection = _connect(location)
     try:
         with mapped(location):
@@ -91,30 +90,16 @@ def _make_private_file(location: str) -> None:
         ) from error
 
 
-def _check_header(location: str) -> None:
-    """Refuse what is no SQLite file before SQLite puts other files beside it.
+def _check_size(location: str) -> None:
+    """Refuse a file too short to be a database, which SQLite would take for empty.
 
-    SQLite itself looks at the file, taking no lock and heeding no log: a file that is
-    opened and closed otherwise takes from every connection of this process its locks
-    on it (https://sqlite.org/howtocorrupt.html, section 2.2).
+    Whatever else is no SQLite file, SQLite refuses at the first look, before it puts
+    other files beside it. It must not be looked at otherwise: a file that is opened and
+    closed takes from every connection of this process its locks on it
+    (https://sqlite.org/howtocorrupt.html, section 2.2).
     """
-    try:
-        size = Path(location).stat().st_size
-    except OSError as error:
-        raise UnavailableError(
-            f"{location} cannot be read ({error.strerror})", location=location
-        ) from error
-    if 0 < size < _SMALLEST_PAGE:
-        # SQLite would take it for an empty one.
+    if 0 < Path(location).stat().st_size < _SMALLEST_PAGE:
         raise damaged(location, "this is not a SQLite file")
-    address = f"{Path(location).as_uri()}?mode=ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(address, uri=True)) as connection:
-            connection.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as error:
-        # All else is told by the connection that is opened next.
-        if "not a database" in str(error):
-            raise damaged(location, "this is not a SQLite file") from error
 
 
 def _prepare(connection: sqlite3.Connection, location: str) -> None:
