@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -9,12 +10,14 @@ import pytest
 
 from contextstore import (
     ConflictError,
+    EmbeddingError,
     InMemoryEmbeddingStore,
     InMemoryMemory,
     SessionStore,
     SessionStoreConfig,
     SQLiteMemory,
 )
+from contextstore.store import indexes
 
 Message = Dict[str, Any]
 
@@ -65,3 +68,131 @@ class TestVersions:
             other.close()
             (found,) = store.retrieve_relevant("s", "apples pears")
             assert found.message_id == "2"
+
+
+class TestEmbedding:
+    def test_a_text_that_is_refused_keeps_back_itself_alone(self) -> None:
+        def refuse(texts: List[str]) -> List[List[float]]:
+            if "poison" in texts:
+                raise ValueError("refused")
+            return embed(texts)
+
+        store = embedding_store(InMemoryMemory(), refuse, embed_batch_size=8).sync
+        texts = [f"text {number}" for number in range(40)]
+        texts[17] = "poison"
+        store.save_context("s", [said(str(n), text) for n, text in enumerate(texts)])
+        status = store.embedding_status("s")
+        assert (status.total, status.missing) == (40, 8)
+        assert set(status.failed) == {("s", str(n)) for n in range(16, 24)}
+        report = store.embed_missing(retries=1)
+        assert report.embedded == 7
+        assert set(report.failed) == {("s", "17")}
+        assert set(store.embedding_status().failed) == {("s", "17")}
+        with pytest.raises(EmbeddingError):
+            store.wait_for_embeddings()
+
+    def test_a_function_that_is_down_is_not_asked_again_and_again(self) -> None:
+        calls: List[int] = []
+
+        def down(texts: List[str]) -> List[List[float]]:
+            calls.append(len(texts))
+            raise OSError("down")
+
+        store = embedding_store(InMemoryMemory(), down, embed_batch_size=4).sync
+        messages = [said(str(number), "text") for number in range(100)]
+        store.save_context("s", messages)
+        assert calls == [4, 4]
+        calls.clear()
+        report = store.embed_missing(retries=1)
+        assert calls == [4, 4, 2, 1, 1]
+        assert (report.embedded, len(report.failed)) == (0, 100)
+
+    def test_failures_are_those_of_messages_that_are_there(self) -> None:
+        def down(texts: List[str]) -> List[List[float]]:
+            raise OSError("down")
+
+        memory = InMemoryMemory()
+        store = embedding_store(memory, down).sync
+        store.save_context("s", [said("1", "a"), said("2", "b")])
+        store.save_context("t", [said("1", "a")])
+        memory.sync.delete_interaction("s", "2")
+        assert set(store.embedding_status().failed) == {("s", "1"), ("t", "1")}
+        store.delete_session("s")
+        assert set(store.embedding_status().failed) == {("t", "1")}
+
+    def test_a_search_that_was_cancelled_leaves_nothing_for_done(self) -> None:
+        hangs = [True]
+
+        async def slowly(texts: List[str]) -> List[List[float]]:
+            if hangs[0]:
+                await asyncio.sleep(60)
+            return embed(texts)
+
+        async def main() -> None:
+            memory = InMemoryMemory()
+            await memory.save_context("s", [said("1", "hello there")])
+            store = embedding_store(memory, slowly)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(store.retrieve_relevant("s", "hello"), 0.01)
+            hangs[0] = False
+            await store.retrieve_relevant("s", "hello")
+            assert (await store.embedding_status()).missing == 0
+
+        asyncio.run(main())
+
+    def test_callers_that_waited_for_one_call_take_turns(self) -> None:
+        running: List[int] = []
+        most: List[int] = []
+
+        async def fail(texts: List[str]) -> List[List[float]]:
+            running.append(1)
+            most.append(len(running))
+            await asyncio.sleep(0.005)
+            running.pop()
+            raise OSError("down")
+
+        async def main() -> None:
+            store = embedding_store(InMemoryMemory(), fail)
+            calls = [store.add_message_embedding("s", "1", "text") for _ in range(4)]
+            for outcome in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(outcome, EmbeddingError)
+
+        asyncio.run(main())
+        assert most == [1, 1, 1, 1]
+
+    def test_a_backend_that_makes_ids_and_tells_none(self, tmp_path: Path) -> None:
+        class Silent(SQLiteMemory):
+            async def save_context(
+                self, session_id: str, context: List[Message], **options: Any
+            ) -> Any:
+                await super().save_context(session_id, context, **options)
+
+            async def append_context(
+                self, session_id: str, context: List[Message], **options: Any
+            ) -> Any:
+                await super().append_context(session_id, context, **options)
+
+        memory = Silent(tmp_path / "chat.db")
+        store = embedding_store(memory).sync
+        store.save_context("s", [{"role": "user", "content": "one"}])
+        store.append_context("s", [{"role": "user", "content": "two"}])
+        status = store.embedding_status("s")
+        assert (status.total, status.missing) == (2, 0)
+        memory.sync.close()
+
+
+def test_what_is_held_of_sessions_is_bounded_at_the_cost_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(indexes, "_MOST_DOCUMENTS", 50)
+    memory = InMemoryMemory()
+    store = SessionStore(memory).sync
+    for number in range(30):
+        memory.sync.save_context(f"s{number}", [said("1", "apple"), said("2", "pear")])
+        assert len(store.retrieve_relevant(f"s{number}", "apple pear")) == 2
+        store.retrieve_relevant(f"nobody{number}", "apple")
+    held = store.store._indexes
+    assert sum(one.weight for one in held._sessions.values()) == held._weight
+    assert 40 < held._weight <= 50
+    store.delete_session("s29")
+    assert sum(one.weight for one in held._sessions.values()) == held._weight

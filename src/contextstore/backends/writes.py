@@ -96,6 +96,7 @@ class Writer:
         method = self._memory.save_context
         result = await self._write(method, session_id, incoming, **options)
         if result is None:
+            incoming = await self._as_stored(session_id, incoming)
             bodies = {m["id"]: messages.canonical(m) for m in incoming}
             removed = tuple(
                 message["id"]
@@ -113,7 +114,7 @@ class Writer:
         method = self._memory.append_context
         result = await self._write(method, session_id, incoming, **options)
         if result is None:
-            return Written(incoming, (), None)
+            return Written(await self._as_stored(session_id, incoming), (), None)
         return Written(_with_ids(incoming, result), result.removed, result)
 
     async def delete_interaction(self, session_id: str, interaction_id: str) -> Written:
@@ -145,6 +146,16 @@ class Writer:
             for message in prepared:
                 messages.stamp(message, self._stamps.id_factory, self._stamps.clock)
         return prepared
+
+    async def _as_stored(
+        self, session_id: str, incoming: List[Message]
+    ) -> List[Message]:
+        """Return messages with their ids, where the backend made some and told none."""
+        if all("id" in message for message in incoming):
+            return incoming
+        return await reach(
+            self._memory, self._memory.load_context(session_id, len(incoming))
+        )
 
     async def _stored(self, session_id: str) -> List[Message]:
         """Load what a foreign backend has; ours need not be asked."""

@@ -5,7 +5,18 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, Dict, Generator, List, NamedTuple, Optional, Sequence, Set
+from itertools import chain
+from typing import (
+    Any,
+    Dict,
+    Generator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from contextstore._hop import reach, settled, sleep
 from contextstore.errors import ConfigurationError, EmbeddingError
@@ -33,6 +44,18 @@ class Entry(NamedTuple):
     message_id: str
     text: str
     metadata: Dict[str, Any]
+
+
+class Attempt(NamedTuple):
+    """Say what came of an attempt to embed.
+
+    Attributes:
+        done: how many messages got a vector.
+        error: names the messages that stay without one; None where there are none.
+    """
+
+    done: int
+    error: Optional[EmbeddingError]
 
 
 class VectorUpkeep:
@@ -64,6 +87,8 @@ class VectorUpkeep:
         self._tombstones = Tombstones()
         self._lock = threading.Lock()
         self._under_way: List[_Flight] = []
+        # Why a message has no vector, by session and message id.
+        self._reasons: Dict[Tuple[str, str], str] = {}
         cls = type(backend)
         self._can_delete = (
             cls.delete is not RetrievalBackend.delete
@@ -108,31 +133,69 @@ class VectorUpkeep:
         """Embed the entries whose messages have no vector yet; return how many.
 
         Args:
-            retries: how often a batch that failed is tried again, after a pause that
-                doubles.
+            retries: as in ``attempt``.
 
         Raises:
             EmbeddingError: naming the messages that stay without a vector.
         """
-        await self._others_done(session_id, entries)
-        missing = list(entries)
-        done = 0
-        with self._in_flight(session_id, entries) as flight:
+        attempt = await self.attempt(session_id, entries, retries=retries)
+        if attempt.error is not None:
+            raise attempt.error
+        return attempt.done
+
+    async def attempt(
+        self, session_id: str, entries: Sequence[Entry], *, retries: int = 0
+    ) -> Attempt:
+        """Embed the entries whose messages have no vector yet, as far as it goes.
+
+        What a batch fails on holds up no other; a function that fails on two in a row
+        is asked no more.
+
+        Args:
+            retries: how often a batch that failed is tried again, after a pause that
+                doubles. With any, a batch that still fails is then tried in halves, so
+                that a text that the function refuses keeps back itself alone.
+        """
+        flight = await self._take_off(session_id, entries)
+        with self._landing(flight):
             try:
                 missing = await self.missing(session_id, entries)
-                while missing:
-                    batch = missing[: self._batch_size]
-                    await self._add_batch(flight, batch, retries)
-                    missing = missing[self._batch_size :]
-                    done += len(batch)
             except Exception as error:
-                raise _failure(error, session_id, missing) from error
-        return done
+                return self._ended(session_id, entries, entries, error)
+            failed, cause = await self._add_all(flight, missing, retries)
+        return self._ended(session_id, missing, failed, cause)
+
+    def _ended(
+        self,
+        session_id: str,
+        tried: Sequence[Entry],
+        failed: Sequence[Entry],
+        cause: Optional[Exception],
+    ) -> Attempt:
+        """Write down why messages lack a vector, and say what came of it."""
+        for entry in tried:
+            self._reasons.pop((session_id, entry.message_id), None)
+        done = len(tried) - len(failed)
+        if cause is None:
+            return Attempt(done, None)
+        error = _failure(cause, session_id, failed)
+        for entry in failed:
+            self._reasons[session_id, entry.message_id] = str(error)
+        return Attempt(done, error)
+
+    def failures(
+        self, session_id: str, entries: Sequence[Entry]
+    ) -> Dict[Tuple[str, str], str]:
+        """Return why the last try failed, for those entries that were tried."""
+        keys = [(session_id, entry.message_id) for entry in entries]
+        return {key: self._reasons[key] for key in keys if key in self._reasons}
 
     async def remove(self, session_id: str, message_ids: Sequence[str]) -> None:
         """Take away the vectors of messages that went or changed."""
         if message_ids:
             self._no_longer_wanted(session_id, message_ids)
+            for message_id in message_ids:
+                self._reasons.pop((session_id, message_id), None)
             await self._take_away(session_id, message_ids)
 
     async def _take_away(self, session_id: str, message_ids: Sequence[str]) -> None:
@@ -144,6 +207,8 @@ class VectorUpkeep:
     async def remove_session(self, session_id: str) -> None:
         """Take away all vectors of a session."""
         self._no_longer_wanted(session_id, None)
+        for key in [key for key in self._reasons if key[0] == session_id]:
+            del self._reasons[key]
         if self._can_delete:
             await reach(self._whole, self._whole.delete_session(session_id))
         else:
@@ -180,32 +245,62 @@ class VectorUpkeep:
             raise ConfigurationError("there is no embed_fn to embed with")
         return self._embed_fn
 
-    async def _others_done(self, session_id: str, entries: Sequence[Entry]) -> None:
-        """Wait for calls that are embedding some of these messages already."""
+    async def _take_off(self, session_id: str, entries: Sequence[Entry]) -> _Flight:
+        """Wait for calls that embed some of these messages already, then be next."""
         ids = {entry.message_id for entry in entries}
-        with self._lock:
-            flights = [
-                flight
-                for flight in self._under_way
-                if flight.session_id == session_id and not ids.isdisjoint(flight.wanted)
-            ]
-        for flight in flights:
-            await settled(flight.ended)
+        while True:
+            with self._lock:
+                others = [
+                    flight
+                    for flight in self._under_way
+                    if flight.session_id == session_id
+                    and not ids.isdisjoint(flight.wanted)
+                ]
+                if not others:
+                    # Known, deletions are noticed for batches that are yet to come too.
+                    flight = _Flight(session_id, ids)
+                    self._under_way.append(flight)
+                    return flight
+            for other in others:
+                await settled(other.ended)
 
     @contextmanager
-    def _in_flight(
-        self, session_id: str, entries: Sequence[Entry]
-    ) -> Generator[_Flight, None, None]:
-        """Let deletions be noticed, for messages whose batch is yet to come as well."""
-        flight = _Flight(session_id, {entry.message_id for entry in entries})
-        with self._lock:
-            self._under_way.append(flight)
+    def _landing(self, flight: _Flight) -> Generator[None, None, None]:
         try:
-            yield flight
+            yield
         finally:
             with self._lock:
                 self._under_way.remove(flight)
             flight.ended.set_result(None)
+
+    async def _add_all(
+        self, flight: _Flight, missing: Sequence[Entry], retries: int
+    ) -> Tuple[List[Entry], Optional[Exception]]:
+        """Embed batch by batch; return what failed, and the first failure."""
+        size = self._batch_size
+        batches = [missing[at : at + size] for at in range(0, len(missing), size)]
+        # Down to the single text, and then the first that is none the worse.
+        patience = size.bit_length() + 1 if retries else 2
+        failed: List[Entry] = []
+        first: Optional[Exception] = None
+        in_a_row = 0
+        while batches:
+            batch = batches.pop(0)
+            try:
+                await self._add_batch(flight, batch, 0 if in_a_row else retries)
+            except Exception as error:
+                first = first or error
+                in_a_row += 1
+                half = len(batch) // 2
+                if in_a_row >= patience:
+                    return [*failed, *batch, *chain(*batches)], first
+                if retries and half:
+                    batches[:0] = [batch[:half], batch[half:]]
+                else:
+                    failed += batch
+            else:
+                in_a_row = 0
+        return failed, first
 
     async def _add_batch(
         self, flight: _Flight, batch: Sequence[Entry], retries: int

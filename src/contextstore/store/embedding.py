@@ -8,9 +8,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from contextstore._hop import reach, sleep
 from contextstore.backends.base import MemoryBackend
-from contextstore.errors import EmbeddingError
 from contextstore.retrieval.documents import Document, index_text
-from contextstore.retrieval.upkeep import Entry, VectorUpkeep
+from contextstore.retrieval.upkeep import Attempt, Entry, VectorUpkeep
 from contextstore.store.indexes import IndexedSession, SessionIndexes
 
 __all__ = [
@@ -84,12 +83,10 @@ class CatchUp:
         state = session.seen
         if state is not None and session.tried == state:
             return
-        try:
-            await self._embed(session_id, upkeep, retries=0)
-        except EmbeddingError:
-            session.tried = state
-            raise
+        attempt = await self._embed(session_id, upkeep, retries=0)
         session.tried = state
+        if attempt.error is not None:
+            raise attempt.error
 
     async def run(
         self,
@@ -104,10 +101,16 @@ class CatchUp:
         failed: Dict[Tuple[str, str], str] = {}
         for name in await self._sessions(session_id):
             started = time.monotonic()
-            try:
-                count, missing = await self._embed(name, upkeep, retries), 0
-            except EmbeddingError as error:
-                failed.update({(name, one): str(error) for one in error.message_ids})
+            attempt = await self._embed(name, upkeep, retries, progress)
+            embedded += attempt.done
+            if attempt.error is not None:
+                reason = str(attempt.error)
+                failed.update(
+                    {(name, one): reason for one in attempt.error.message_ids}
+                )
+            if per_minute and attempt.done:
+                spent = time.monotonic() - started
+                await sleep(max(0.0, 60.0 * attempt.done / per_minute - spent))
         return EmbeddingReport(embedded, failed)
 
     async def status(
@@ -115,11 +118,14 @@ class CatchUp:
     ) -> EmbeddingStatus:
         """Count what has a vector and what lacks one."""
         total = missing = 0
+        failed: Dict[Tuple[str, str], str] = {}
         for name in await self._sessions(session_id):
             entries = await self._entries(name)
+            lacking = await upkeep.missing(name, entries)
             total += len(entries)
-            missing += len(await upkeep.missing(name, entries))
-        return EmbeddingStatus(total, missing, self._failures(session_id))
+            missing += len(lacking)
+            failed.update(upkeep.failures(name, lacking))
+        return EmbeddingStatus(total, missing, failed)
 
     async def _embed(
         self,
@@ -127,19 +133,12 @@ class CatchUp:
         upkeep: VectorUpkeep,
         retries: int,
         progress: Optional[Progress] = None,
-    ) -> int:
+    ) -> Attempt:
         missing = await upkeep.missing(session_id, await self._entries(session_id))
-        for key in [key for key in self._failed if key[0] == session_id]:
-            del self._failed[key]
-        try:
-            count = await upkeep.add(session_id, missing, retries=retries)
-        except EmbeddingError as error:
-            for message_id in error.message_ids:
-                self._failed[session_id, message_id] = str(error)
-            raise
+        attempt = await upkeep.attempt(session_id, missing, retries=retries)
         if progress is not None and missing:
-            progress(count, len(missing))
-        return count
+            progress(attempt.done, len(missing))
+        return attempt
 
     async def _entries(self, session_id: str) -> List[Entry]:
         session, _ = await self._indexes.current(session_id)
@@ -168,10 +167,3 @@ class CatchUp:
 
     async def _sessions(self, session_id: Optional[str]) -> List[str]:
         return await self.session_ids() if session_id is None else [session_id]
-
-    def _failures(self, session_id: Optional[str]) -> Dict[Tuple[str, str], str]:
-        return {
-            key: reason
-            for key, reason in self._failed.items()
-            if session_id in (None, key[0])
-        }
