@@ -116,6 +116,7 @@ class Groups:
         self._last_aside = max(aside, default=-1)
         self._claims: Dict[int, List[int]] = {}
         self._calls: Dict[str, List[int]] = {}
+        self._made: Dict[int, List[str]] = {}
         self._indexed_from = len(messages)
         # Whether nothing that stays follows what is looked at.
         self._at_end = open_end
@@ -141,7 +142,7 @@ class Groups:
                 return Group((at,), (message,), self._cost), at - 1
         if message.get("role") == "tool":
             return self._results(at), at - 1
-        if is_response_output(message) or calls_of(message):
+        if ("type" in message and is_response_output(message)) or self._calls_at(at):
             start = self._start_of_calls(at)
             return self._call_group(start, at), start - 1
         if results_of(message):
@@ -204,8 +205,14 @@ class Groups:
         message = self._messages[at]
         if at in self._aside or _has_no_links(message):
             return
-        for call_id in calls_of(message):
+        for call_id in self._calls_at(at):
             self._calls.setdefault(call_id, []).append(at)
+
+    def _calls_at(self, at: int) -> List[str]:
+        made = self._made.get(at)
+        if made is None:
+            made = self._made[at] = calls_of(self._messages[at])
+        return made
 
     def _start_of_calls(self, end: int) -> int:
         """Return where the output that ends here starts: one message, or a run.
@@ -227,7 +234,10 @@ class Groups:
     def _call_group(self, start: int, end: int) -> Optional[Group]:
         run = range(start, end + 1)
         carriers = sorted(result for at in run for result in self._claims.pop(at, ()))
-        if _match_exactly(self._messages, run, carriers):
+        made = [call_id for at in run for call_id in self._calls_at(at)]
+        given = [i for at in carriers for i in results_of(self._messages[at])]
+        # One result for each call: so it nearly always is.
+        if made and NO_ID not in made and sorted(made) == sorted(given):
             self._note_moved(start, (*run, *carriers))
             members = [self._messages[at] for at in (*run, *carriers)]
             return Group((*run, *carriers), members, self._cost)
@@ -284,19 +294,6 @@ def _calls_in_blocks(before: Message, after: Message) -> bool:
 
 def _has_no_links(message: Message) -> bool:
     return type(message.get("content")) is str and _LINKS.isdisjoint(message)
-
-
-def _match_exactly(
-    messages: Sequence[Message], run: range, carriers: List[int]
-) -> bool:
-    """Tell whether there is one result for each call, as there nearly always is."""
-    made = [call_id for at in run for call_id in calls_of(messages[at])]
-    given = [call_id for at in carriers for call_id in results_of(messages[at])]
-    return (
-        bool(made)
-        and NO_ID not in made
-        and (made == given or sorted(made) == sorted(given))
-    )
 
 
 class _Matching:
