@@ -111,8 +111,8 @@ class Problem:
     """Be one thing that ``verify`` found wrong.
 
     Attributes:
-        kind: what is wrong: ``file``, ``message``, ``missing``, ``session``, ``orphan``
-            or ``index``.
+        kind: what is wrong: a ``file``, ``message``, ``session``, ``index`` or
+            ``vector``, a message that is ``missing``, or one that is an ``orphan``.
         detail: what exactly, in words.
         session_id: the session it concerns, where known.
         position: the place of the message in it, where known.

@@ -11,8 +11,9 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from contextstore import messages
 from contextstore.backends.results import Problem, VerifyReport
-from contextstore.backends.sqlite import rows, text_index
+from contextstore.backends.sqlite import rows, text_index, vector_rows
 from contextstore.backends.sqlite.failures import is_damage
+from contextstore.backends.sqlite.listing import metadata_or_none
 from contextstore.backends.sqlite.place import Place, seal
 from contextstore.errors import CorruptDataError
 
@@ -23,6 +24,7 @@ class _Session(NamedTuple):
     number: int
     session_id: str
     pruned: int
+    metadata: object
 
     @property
     def has_types(self) -> bool:
@@ -46,6 +48,7 @@ def verify(
             message_count += _count(connection, session)
             problems += _session_problems(connection, location, session, repair=repair)
         problems += _orphans(connection, location, repair=repair)
+        problems += _vector_problems(connection, location, repair=repair)
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
@@ -83,7 +86,8 @@ def _integrity(connection: sqlite3.Connection) -> List[str]:
 
 def _sessions(connection: sqlite3.Connection) -> List[_Session]:
     found = connection.execute(
-        "SELECT number, session_id, pruned FROM context_sessions ORDER BY number"
+        "SELECT number, session_id, pruned, metadata FROM context_sessions"
+        " ORDER BY number"
     )
     return [_Session(*row) for row in found]
 
@@ -98,6 +102,9 @@ def _count(connection: sqlite3.Connection, session: _Session) -> int:
 def _session_problems(
     connection: sqlite3.Connection, location: str, session: _Session, *, repair: bool
 ) -> Iterator[Problem]:
+    if metadata_or_none(session.metadata) is None:
+        # Not mended: what set_metadata gave is lost until it gives it again.
+        yield Problem("session", "the metadata is damaged", session.session_id)
     mended = _mended_key(connection, session)
     if mended is not None:
         if repair:
@@ -224,6 +231,18 @@ def _adopt(connection: sqlite3.Connection, place: Place, number: int) -> None:
                 "UPDATE context_messages SET position = ?, checksum = ? WHERE row = ?",
                 (position + shift, seal(base, position, body), row),
             )
+
+
+def _vector_problems(
+    connection: sqlite3.Connection, location: str, *, repair: bool
+) -> List[Problem]:
+    """Find damaged vectors; one that is removed is made anew from its message."""
+    found = list(vector_rows.find_damaged(connection, location))
+    for bad in found if repair else ():
+        vector_rows.remove_place(connection, bad.place)
+    return [
+        Problem("vector", bad.fault, bad.session_id, repaired=repair) for bad in found
+    ]
 
 
 def text_problems(connection: sqlite3.Connection, *, repair: bool) -> List[Problem]:

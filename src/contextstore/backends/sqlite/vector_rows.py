@@ -198,6 +198,45 @@ def _stored(row: Sequence[Any]) -> StoredVector:
     return message_id, metadata, vector
 
 
+class BadVector(NamedTuple):
+    """Be a vector that is damaged.
+
+    Attributes:
+        session_id: the session of the vector.
+        place: its place in the table.
+        fault: what is wrong, in words.
+    """
+
+    session_id: str
+    place: int
+    fault: str
+
+
+def find_damaged(connection: sqlite3.Connection, location: str) -> Iterator[BadVector]:
+    """Read all vectors and give those that are damaged."""
+    for session_id, model, *state in connection.execute(
+        "SELECT session_id, model, number, changes, added, dimension"
+        " FROM context_vector_sessions ORDER BY number"
+    ).fetchall():
+        head, place = Head(*state), VectorPlace(location, session_id, model)
+        base = place.base()
+        for checksum, *row, number in connection.execute(
+            "SELECT checksum, message_id, metadata, vector, place"
+            " FROM context_vectors WHERE session = ? ORDER BY place",
+            (head.number,),
+        ):
+            try:
+                place.check(base, head.dimension, checksum, _stored(row))
+            except CorruptDataError:
+                fault = "the checksum of a vector is wrong"
+                yield BadVector(session_id, number, fault)
+
+
+def remove_place(connection: sqlite3.Connection, place: int) -> None:
+    """Remove the vector at a place, whatever it holds."""
+    connection.execute("DELETE FROM context_vectors WHERE place = ?", (place,))
+
+
 def has(connection: sqlite3.Connection, place: VectorPlace, message_id: str) -> bool:
     """Tell whether there is a vector under this id."""
     row = connection.execute(
