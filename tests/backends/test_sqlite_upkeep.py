@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import threading
 from datetime import timedelta
@@ -14,6 +15,7 @@ from contextstore import (
     ConfigurationError,
     InMemoryMemory,
     InvalidInputError,
+    SessionNotFoundError,
     SQLiteMemory,
     UnavailableError,
 )
@@ -243,3 +245,37 @@ class TestOpening:
         with pytest.raises(ConfigurationError) as caught:
             open_memory(url)
         assert "secret" not in str(caught.value)
+
+
+def test_no_session_id_is_beyond_those_that_are_listed() -> None:
+    highest = "\U0010ffff"
+    memory = InMemoryMemory().sync
+    names = [highest * 512, highest * 3, "a" + highest * 3, "a"]
+    for name in names:
+        memory.save_context(name, numbered(1, 2))
+    listed = [info.session_id for info in memory.list_sessions().sessions]
+    assert sorted(listed) == sorted(names)
+    assert len(memory.list_sessions(prefix="a").sessions) == 2
+    assert set(memory.prune(keep_last=1).removed) == set(names)
+
+
+def test_an_erase_that_was_cut_short_is_ended_by_the_next(tmp_path: Path) -> None:
+    path, secret = tmp_path / "chat.db", b"xyzzysecret"
+    memory = SQLiteMemory(path)
+
+    async def main() -> None:
+        await memory.save_context("s", [{"content": secret.decode()}])
+        erase = asyncio.ensure_future(memory.erase(session_id="s"))
+        # Cancelled while the deletion is under way, which then still commits.
+        while not memory._lease.engine.writer._lock.locked():
+            await asyncio.sleep(0)
+        erase.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await erase
+        with pytest.raises(SessionNotFoundError):
+            await memory.erase(session_id="s")
+
+    asyncio.run(main())
+    left = [file for file in tmp_path.iterdir() if secret in file.read_bytes()]
+    assert left == []
+    memory.sync.close()

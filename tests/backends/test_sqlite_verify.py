@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
@@ -217,3 +217,30 @@ def test_verify_does_not_change_a_file(path: Path) -> None:
     with SQLiteMemory(path).sync as memory:
         assert not memory.verify().ok
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["'{\"a'", "'[1]'", "x'ff'", "7"])
+def test_damaged_metadata_is_an_error_wherever_it_is_read(
+    path: Path, memory: SyncMemory, damage: str
+) -> None:
+    memory.set_metadata("session-one", {"tenant": "a"})
+    raw(path, f"UPDATE context_sessions SET metadata = {damage} WHERE number = 1")
+    reads: List[Callable[[], object]] = [
+        lambda: memory.session_info("session-one"),
+        memory.list_sessions,
+        lambda: memory.list_sessions(metadata={"tenant": "a"}),
+        lambda: memory.erase(where={"tenant": "a"}),
+    ]
+    for read in reads:
+        with pytest.raises(CorruptDataError) as caught:
+            read()
+        assert caught.value.session_id == "session-one"
+        assert str(path) in str(caught.value)
+    assert memory.load_context("session-one") == MESSAGES
+    for repair in (False, True):
+        report = memory.verify(repair=repair)
+        assert problems(report) == [("session", "session-one", None)]
+        assert not report.ok
+    memory.set_metadata("session-one", {"tenant": "b"})
+    assert memory.session_info("session-one").metadata == {"tenant": "b"}
+    assert memory.verify().ok

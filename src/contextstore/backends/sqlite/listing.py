@@ -10,6 +10,8 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tup
 
 from contextstore import messages
 from contextstore.backends.results import SessionInfo, SessionPage
+from contextstore.backends.sqlite.connections import MEMORY
+from contextstore.backends.sqlite.failures import damaged
 from contextstore.errors import InvalidInputError, SessionNotFoundError
 
 # At most 18 digits: SQLite counts to 2**63.
@@ -52,7 +54,8 @@ class Filter(NamedTuple):
     def range(self) -> Tuple[str, str]:
         """Return the first id that fits the prefix, and one after the last."""
         prefix = self.prefix or ""
-        return prefix, prefix + "\U0010ffff" * 2
+        # The last character there is, once more often than the longest id could.
+        return prefix, prefix + "\U0010ffff" * (messages.MAX_ID_LENGTH + 1)
 
     def admits(self, metadata: Dict[str, Any]) -> bool:
         """Tell whether metadata has what is asked for, strict about types."""
@@ -80,7 +83,7 @@ def info(connection: sqlite3.Connection, session_id: str) -> SessionInfo:
     ).fetchone()
     if row is None:
         raise SessionNotFoundError.of(session_id)
-    return _described(row)
+    return _described(connection, row)
 
 
 def page(
@@ -92,11 +95,11 @@ def page(
     """Return a page of sessions, the newest change first, ties newest session first."""
     found: List[Tuple[Any, ...]] = []
     for row in _newest_first(connection, wanted, cursor):
-        if not wanted.metadata or wanted.admits(json.loads(row[5])):
+        if not wanted.metadata or wanted.admits(_metadata(connection, row[1], row[5])):
             found.append(row)
             if len(found) > limit:
                 break
-    sessions = [_described(row) for row in found[:limit]]
+    sessions = [_described(connection, row) for row in found[:limit]]
     if len(found) <= limit:
         return SessionPage(sessions, None)
     number, updated = found[limit - 1][0], found[limit - 1][7]
@@ -141,11 +144,12 @@ def numbers(connection: sqlite3.Connection, wanted: Filter) -> List[Tuple[int, s
     return [
         (number, session_id)
         for number, session_id, metadata in found
-        if not wanted.metadata or wanted.admits(json.loads(metadata))
+        if not wanted.metadata
+        or wanted.admits(_metadata(connection, session_id, metadata))
     ]
 
 
-def _described(row: Tuple[Any, ...]) -> SessionInfo:
+def _described(connection: sqlite3.Connection, row: Tuple[Any, ...]) -> SessionInfo:
     _, session_id, pruned, changes, created, metadata, last, updated = row
     return SessionInfo(
         session_id=session_id,
@@ -153,8 +157,33 @@ def _described(row: Tuple[Any, ...]) -> SessionInfo:
         message_count=last - pruned,
         created_at=_iso(created),
         updated_at=_iso(updated),
-        metadata=json.loads(metadata),
+        metadata=_metadata(connection, session_id, metadata),
     )
+
+
+def _metadata(
+    connection: sqlite3.Connection, session_id: str, encoded: Any
+) -> Dict[str, Any]:
+    """Return the metadata of a session.
+
+    Raises:
+        CorruptDataError: it is damaged.
+    """
+    metadata = metadata_or_none(encoded)
+    if metadata is None:
+        _, _, location = connection.execute("PRAGMA database_list").fetchone()
+        fault = "the metadata of the session is damaged"
+        raise damaged(location or MEMORY, fault, session_id=session_id)
+    return metadata
+
+
+def metadata_or_none(encoded: Any) -> Optional[Dict[str, Any]]:
+    """Return stored metadata, or None where it is damaged."""
+    try:
+        metadata = json.loads(encoded)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return metadata if isinstance(metadata, dict) else None
 
 
 def _iso(milliseconds: int) -> str:

@@ -40,7 +40,7 @@ from contextstore.backends.sqlite.listing import Filter
 from contextstore.backends.sqlite.place import Place
 from contextstore.backends.sqlite.shared import Lease
 from contextstore.backends.stamps import Clock, IdFactory, Stamps
-from contextstore.errors import InvalidInputError
+from contextstore.errors import InvalidInputError, SessionNotFoundError
 
 
 class SQLiteMemory(MemoryBackend):
@@ -317,11 +317,15 @@ class SQLiteMemory(MemoryBackend):
         if session_id is not None:
             messages.validate_session_id(session_id)
         wanted = Filter.checked(None, where)
-        erased = await self._engine.change(
-            partial(erasing.erase, session_id=session_id, wanted=wanted)
-        )
-        purged = await self._engine.writer.submit_exclusive(erasing.purge_log)
-        return EraseReceipt(*erased, purged)
+        erase = partial(erasing.erase, session_id=session_id, wanted=wanted)
+        purge = partial(self._engine.writer.submit_exclusive, erasing.purge_log)
+        try:
+            erased = await self._engine.change(erase)
+        except SessionNotFoundError:
+            # A call before may have been cut short when only its traces were left.
+            await purge()
+            raise
+        return EraseReceipt(*erased, await purge())
 
     async def search_text(
         self,
