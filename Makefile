@@ -6,7 +6,7 @@ PYTHON3 ?= python3
 PYTHON ?= newest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint check format vocab demo coverage mutation bench clean
+.PHONY: help setup test lint check format vocab demo coverage mutation bench torture clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -46,6 +46,9 @@ mutation: setup vocab ## change the code in small ways and see which changes no 
 
 bench: setup vocab ## measure beside other libraries, or one room of it: ARGS=storage
 	@TIKTOKEN_CACHE_DIR=$(CURDIR)/.cache/vocab .venv/bin/python -m benchmarks $(ARGS)
+
+torture: setup ## run the fault tools for long and write docs/reliability.md; ARGS for it
+	@.venv/bin/python scripts/torture.py $(ARGS)
 
 clean: ## remove environments, caches and what tools left behind
 	@rm -rf .venv .venv-* .venvs .cache .coverage .coverage.* mutants build dist

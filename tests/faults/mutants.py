@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
-from contextstore import CorruptDataError, InMemoryMemory, SQLiteMemory
+from contextstore import CorruptDataError, InMemoryMemory, SQLiteMemory, StorageError
 from contextstore.backends.results import VerifyReport, WriteResult
+from contextstore.backends.sqlite import group_commit
 
 Message = Dict[str, Any]
 
@@ -28,7 +30,7 @@ class AcknowledgesEarly(SQLiteMemory):
     ) -> Any:
         def write() -> None:
             time.sleep(0.05)
-            # What comes too late for a store that was closed is lost: that is the fault.
+            # What comes too late, when the store was closed, is lost: the fault.
             with contextlib.suppress(Exception):
                 SQLiteMemory.append_context(self, session_id, context).send(None)
 
@@ -196,3 +198,87 @@ def fails_in_children(path: str) -> SQLiteMemory:
 def in_memory(path: str) -> InMemoryMemory:
     """Open a memory without a file."""
     return InMemoryMemory()
+
+
+class SwallowsErrors(SQLiteMemory):
+    """Says that it is done whatever happened."""
+
+    runs_inline = True
+
+    async def append_context(
+        self,
+        session_id: str,
+        context: List[Message],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> Any:
+        with contextlib.suppress(StorageError):
+            return await super().append_context(session_id, context)
+
+    async def save_context(
+        self,
+        session_id: str,
+        context: List[Message],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> Any:
+        with contextlib.suppress(StorageError):
+            return await super().save_context(session_id, context)
+
+
+def trusts_savepoints(path: str) -> SQLiteMemory:
+    """Open a file; after an error that ended a transaction, go on with the batch."""
+
+    def commit_together(
+        connection: sqlite3.Connection, writes: Sequence[group_commit.AnyTicket]
+    ) -> bool:
+        for write in writes:
+            if not connection.in_transaction:
+                connection.execute("BEGIN IMMEDIATE")
+            write.run(connection)
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("COMMIT")
+        return True
+
+    group_commit.__dict__["_commit_together"] = commit_together
+    return SQLiteMemory(path)
+
+
+class AcceptsAnything(InMemoryMemory):
+    """Stores the text of what JSON has no word for."""
+
+    runs_inline = True
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+
+    async def append_context(
+        self,
+        session_id: str,
+        context: List[Message],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        text = json.dumps(context, default=str, skipkeys=True)
+        stored = [one for one in json.loads(text) if isinstance(one, dict)]
+        return await super().append_context(session_id, stored)
+
+
+class LetsErrorsOut(AcceptsAnything):
+    """Lets the errors of what it uses out."""
+
+    runs_inline = True
+
+    async def append_context(
+        self,
+        session_id: str,
+        context: List[Message],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        json.dumps(context)
+        return await InMemoryMemory.append_context(self, session_id, context)

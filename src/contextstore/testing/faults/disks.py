@@ -1,4 +1,4 @@
-"""Fill the disk, and forbid to write; a failed write has to say so and store nothing."""
+"""Fill the disk, and forbid writing: what fails has to say so and store nothing."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ async def _write_until_full(
             done[script.session_id] += 1
         return []
 
-    return sum(await asyncio.gather(*map(write, scripts)), [])
+    failures = await asyncio.gather(*map(write, scripts))
+    return [failure for own in failures for failure in own]
 
 
 def run_read_only(opener: str) -> FaultReport:

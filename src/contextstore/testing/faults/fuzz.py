@@ -134,6 +134,8 @@ def _give(face: SyncMemory, value: Any) -> FaultReport:
         return FaultReport(counts, [_finding("error", value, shown(error))])
     else:
         counts["accepted"] = 1
+        if not _is_json(value):
+            return FaultReport(counts, [_finding("wrong", value, "it was accepted")])
         expected = first + [one for one in value if one.get("id") != "kept"]
     loaded = face.load_context("s")
     if not _equal(loaded, expected):
@@ -143,6 +145,15 @@ def _give(face: SyncMemory, value: Any) -> FaultReport:
         if not _equal(face.load_context("s"), value):
             return FaultReport(counts, [_finding("wrong", value, "after a save")])
     return FaultReport(counts, [])
+
+
+def _is_json(value: Any) -> bool:
+    """Tell whether a value is a list of JSON objects, by the standard library."""
+    try:
+        same = json.loads(json.dumps(value, allow_nan=False)) == value
+    except (ValueError, TypeError):
+        return False
+    return same and all(isinstance(one, dict) for one in value)
 
 
 def _has_id(value: Any, message_id: str) -> bool:
