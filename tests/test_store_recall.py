@@ -24,7 +24,7 @@ from contextstore import (
     UnsupportedOperationError,
 )
 from contextstore.embedders import HashingEmbedder
-from tests.testing.backends import DictBackend, DictRetrieval
+from tests.testing.backends import DeletingDictRetrieval, DictBackend, DictRetrieval
 
 Message = Dict[str, Any]
 
@@ -233,6 +233,12 @@ class TestAcrossSessions:
             store_of(None, DictBackend()).search("red")
 
 
+@pytest.mark.parametrize("size", [0, -1, True, 1.5, None])
+def test_a_batch_has_a_size(size: Any) -> None:
+    with pytest.raises(ConfigurationError, match="embed_batch_size"):
+        store_of(embed_batch_size=size)
+
+
 class TestCatchingUp:
     def test_what_was_stored_before_is_embedded_on_use(self) -> None:
         memory = InMemoryMemory()
@@ -371,8 +377,35 @@ class TestOtherModels:
                 store.reembed(embed_fn)
 
 
+class Stuck(DeletingDictRetrieval):
+    """Be a backend that cannot be reached when something is to be removed."""
+
+    async def delete(self, session_id: str, message_ids: Any) -> None:
+        raise OSError("no route")
+
+    async def delete_session(self, session_id: str) -> None:
+        raise OSError("no route")
+
+
 class TestCarriedAlong:
     """Vectors follow what is done to their messages through the store."""
+
+    def test_what_cannot_be_removed_fails_nothing_and_is_not_found(self) -> None:
+        store = store_of(HashingEmbedder(), None, Stuck())
+        store.save_context("s", messages())
+        store.delete_interaction("s", "c")
+        found = store.retrieve_relevant("s", "Lisbon", mode="dense")
+        assert sorted(item.message_id for item in found) == ["a", "b"]
+        with pytest.raises(EmbeddingError) as caught:
+            store.wait_for_embeddings()
+        assert caught.value.message_ids == ("c", "d")
+        store.delete_session("s")
+        assert store.load_context("s") == []
+        assert store.retrieve_relevant("s", "cello", mode="dense") == []
+        with pytest.raises(EmbeddingError):
+            store.wait_for_embeddings()
+        store.save_context("s", messages({"b": "The cello again."}))
+        assert best(store, "cello", mode="dense") == "b"
 
     def test_update(self) -> None:
         store = store_of(HashingEmbedder())

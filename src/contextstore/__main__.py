@@ -16,11 +16,8 @@ from contextstore.backends.results import VerifyReport
 from contextstore.backends.sqlite import SQLiteMemory
 from contextstore.backends.sqlite.process_lock import needs_process_lock
 from contextstore.backends.url import open_memory, path_in
-from contextstore.context.vocabulary import (
-    VOCABULARIES,
-    find_vocabulary,
-    install_vocabulary,
-)
+from contextstore.context.vocabulary import VOCABULARIES, find_vocabulary
+from contextstore.context.vocabulary_install import install_vocabulary
 from contextstore.errors import ConfigurationError, ContextStoreError
 
 _EXTRAS = {"tokens": "tiktoken", "retrieval": "numpy", "fast": "orjson"}

@@ -12,8 +12,8 @@ from contextstore.context.vocabulary import (
     VOCABULARIES,
     default_directory,
     find_vocabulary,
-    install_vocabulary,
 )
+from contextstore.context.vocabulary_install import install_vocabulary
 from contextstore.errors import InvalidInputError, UnavailableError
 
 TEXT = (

@@ -26,6 +26,18 @@ class Tombstones:
         self._dead.pop(session_id, None)
         self._alive_since_clearing[session_id] = set()
 
+    def lift(self, session_id: str, message_ids: Iterable[str]) -> None:
+        """Forget marks of messages whose vectors are gone."""
+        dead = self._dead.get(session_id, set())
+        dead.difference_update(message_ids)
+        if not dead:
+            self._dead.pop(session_id, None)
+
+    def lift_session(self, session_id: str) -> None:
+        """Forget all marks of a session whose vectors are gone."""
+        self._dead.pop(session_id, None)
+        self._alive_since_clearing.pop(session_id, None)
+
     def revive(self, session_id: str, message_id: str) -> None:
         """Mark a message as alive: its vector was added anew."""
         self._dead.get(session_id, set()).discard(message_id)

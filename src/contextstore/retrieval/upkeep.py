@@ -191,7 +191,12 @@ class VectorUpkeep:
         return {key: self._reasons[key] for key in keys if key in self._reasons}
 
     async def remove(self, session_id: str, message_ids: Sequence[str]) -> None:
-        """Take away the vectors of messages that went or changed."""
+        """Take away the vectors of messages that went or changed.
+
+        Raises:
+            EmbeddingError: the backend failed; no search finds them all the same, as
+                long as this object lives.
+        """
         if message_ids:
             self._no_longer_wanted(session_id, message_ids)
             for message_id in message_ids:
@@ -199,20 +204,31 @@ class VectorUpkeep:
             await self._take_away(session_id, message_ids)
 
     async def _take_away(self, session_id: str, message_ids: Sequence[str]) -> None:
+        # Until they are gone, no search finds them.
+        self._tombstones.bury(session_id, message_ids)
         if self._can_delete:
-            await reach(self._whole, self._whole.delete(session_id, message_ids))
-        else:
-            self._tombstones.bury(session_id, message_ids)
+            try:
+                await reach(self._whole, self._whole.delete(session_id, message_ids))
+            except Exception as error:
+                raise _not_removed(error, session_id, message_ids) from error
+            self._tombstones.lift(session_id, message_ids)
 
     async def remove_session(self, session_id: str) -> None:
-        """Take away all vectors of a session."""
+        """Take away all vectors of a session.
+
+        Raises:
+            EmbeddingError: as by ``remove``.
+        """
         self._no_longer_wanted(session_id, None)
         for key in [key for key in self._reasons if key[0] == session_id]:
             del self._reasons[key]
+        self._tombstones.bury_session(session_id)
         if self._can_delete:
-            await reach(self._whole, self._whole.delete_session(session_id))
-        else:
-            self._tombstones.bury_session(session_id)
+            try:
+                await reach(self._whole, self._whole.delete_session(session_id))
+            except Exception as error:
+                raise _not_removed(error, session_id, ()) from error
+            self._tombstones.lift_session(session_id)
 
     async def embed_query(self, query: str) -> List[float]:
         """Return the vector of a query.
@@ -368,4 +384,15 @@ def _failure(
         text = f"the vectors could not be kept ({type(error).__name__}; see the cause)"
     return EmbeddingError(
         text, session_id=session_id, message_ids=[entry.message_id for entry in missing]
+    )
+
+
+def _not_removed(
+    error: Exception, session_id: str, message_ids: Sequence[str]
+) -> EmbeddingError:
+    return EmbeddingError(
+        f"the vectors of messages that went could not be removed "
+        f"({type(error).__name__}; see the cause)",
+        session_id=session_id,
+        message_ids=message_ids,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from contextstore.context.builder import ContextBuilder
 from contextstore.errors import ConfigurationError
@@ -39,8 +39,12 @@ class SessionStoreConfig:
         """Refuse a configuration that contradicts itself.
 
         Raises:
-            ConfigurationError: ``auto_embed`` lacks a part that it needs.
+            ConfigurationError: ``auto_embed`` lacks a part that it needs, or the size
+                of a batch is none.
         """
+        size: Any = self.embed_batch_size
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ConfigurationError("embed_batch_size has to be an int of 1 or more")
         if self.auto_embed and (retrieval is None or self.embed_fn is None):
             lacking = "a retrieval backend" if retrieval is None else "embed_fn"
             raise ConfigurationError(f"auto_embed=True needs {lacking} as well")

@@ -136,6 +136,11 @@ class CatchUp:
     ) -> Attempt:
         missing = await upkeep.missing(session_id, await self._entries(session_id))
         attempt = await upkeep.attempt(session_id, missing, retries=retries)
+        if attempt.done:
+            # Others may have deleted messages while their vectors were made.
+            _, gone = await self._indexes.current(session_id)
+            self._indexes.drop(session_id, gone)
+            await upkeep.remove(session_id, gone)
         if progress is not None and missing:
             progress(attempt.done, len(missing))
         return attempt

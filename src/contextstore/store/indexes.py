@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from contextstore._hop import reach
 from contextstore.backends.base import MemoryBackend
@@ -52,6 +52,7 @@ class IndexedSession:
         self.weight = 0
         self._count = 0
         self._strays: Dict[str, Document] = {}
+        self._expected: Set[str] = set()
         self._all_known: Tuple[Tuple[str, ...], int] = ((), 0)
 
     @property
@@ -59,9 +60,20 @@ class IndexedSession:
         """Give the documents of the messages."""
         return self.index.documents[: self._count]
 
+    @property
+    def size(self) -> int:
+        """Count what is held, and one more, so that an empty session counts too."""
+        return len(self.index) + len(self._expected) + 1
+
+    def expect(self, message_ids: Iterable[str]) -> None:
+        """Note messages that were stored and embedded, but not indexed yet."""
+        self._expected.update(message_ids)
+
     def replace(self, messages: Sequence[Message]) -> Tuple[str, ...]:
         """Hold these messages, and return the ids of those that are gone."""
         before = {document.message_id for document in self.documents}
+        before |= self._expected
+        self._expected.clear()
         documents = _documents(messages)
         self.index.update(documents)
         self._count = len(documents)
@@ -70,7 +82,8 @@ class IndexedSession:
         return tuple(sorted(before - now))
 
     def extend(self, messages: Sequence[Message]) -> None:
-        """Hold messages that were appended."""
+        """Hold messages that were appended, which all that were expected are."""
+        self._expected.clear()
         self.index.truncate(self._count)
         for document in _documents(messages):
             self.index.append(document)
@@ -167,13 +180,22 @@ class SessionIndexes:
         with self._lock:
             if self._sessions.get(session_id) is not session:
                 return
-            # One more, so that sessions without a message are bounded too.
-            weight = len(session.index) + 1
+            weight = session.size
             self._weight += weight - session.weight
             session.weight = weight
             while self._weight > _MOST_DOCUMENTS and len(self._sessions) > 1:
                 _, oldest = self._sessions.popitem(last=False)
                 self._weight -= oldest.weight
+
+    def expect(self, session_id: str, message_ids: Iterable[str]) -> None:
+        """Note messages whose vectors have to go if they are found to be gone."""
+        session = self.known(session_id)
+        with session.lock:
+            session.expect(message_ids)
+
+    async def is_at(self, session_id: str, version: int) -> bool:
+        """Tell whether a session still has a version, as far as its memory knows."""
+        return await self._version(session_id) in (None, version)
 
     def note(self, session_id: str, message_id: str, text: str) -> None:
         """Hold what was embedded under an id, in case it is that of no message."""

@@ -9,7 +9,11 @@ from typing import Any, AsyncGenerator, Callable, Dict, List, Optional
 from contextstore._hop import reach, wait
 from contextstore.backends.base import MemoryBackend
 from contextstore.context.builder import ContextBuilder
-from contextstore.errors import InvalidInputError, SessionNotFoundError
+from contextstore.errors import (
+    InteractionNotFoundError,
+    InvalidInputError,
+    SessionNotFoundError,
+)
 from contextstore.messages import Message
 from contextstore.retrieval.snippets import snippet
 from contextstore.store.indexes import IndexedSession
@@ -44,6 +48,17 @@ async def load_window(
         or cls.load_pinned is MemoryBackend.load_pinned
     ):
         return await reach(memory, memory.load_context(session_id))
+    while True:
+        try:
+            return await _read_window(memory, session_id, max_tokens, builder)
+        except InteractionNotFoundError:
+            # The message that the last page began with was deleted meanwhile.
+            continue
+
+
+async def _read_window(
+    memory: MemoryBackend, session_id: str, max_tokens: int, builder: ContextBuilder
+) -> List[Message]:
     frame = builder.count([])
     window: List[Message] = []
     cost, before = 0, None

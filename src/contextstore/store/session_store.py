@@ -156,8 +156,7 @@ class SessionStore:
         session_id = messages.validate_session_id(session_id)
         await reach(self.memory, self.memory.delete_session(session_id))
         self._indexes.forget(session_id)
-        if self._upkeep is not None:
-            await self._upkeep.remove_session(session_id)
+        await self._remove_session_vectors(session_id)
 
     async def delete_interaction(
         self, session_id: str, interaction_id: str
@@ -242,8 +241,7 @@ class SessionStore:
         )
         for name in receipt.session_ids:
             self._indexes.forget(name)
-            if self._upkeep is not None:
-                await self._upkeep.remove_session(name)
+            await self._remove_session_vectors(name)
         return receipt
 
     async def add_message_embedding(
@@ -559,16 +557,33 @@ class SessionStore:
         """Bring the vectors in step with a write that is stored."""
         await self._remove_vectors(session_id, written.removed)
         if self._upkeep is not None and self.config.auto_embed:
+            self._indexes.expect(session_id, [one["id"] for one in written.messages])
             await self._reporting(
                 session_id, self._upkeep.add(session_id, _entries(written.messages))
             )
+            await self._remove_late(session_id, written.result)
+
+    async def _remove_late(
+        self, session_id: str, result: Optional[WriteResult]
+    ) -> None:
+        """Take away vectors of messages that others deleted while they were made."""
+        if result is None or await self._indexes.is_at(session_id, result.version):
+            return
+        _, gone = await self._indexes.current(session_id)
+        await self._remove_vectors(session_id, gone)
 
     async def _remove_vectors(
         self, session_id: str, message_ids: Sequence[str]
     ) -> None:
         if self._upkeep is not None and message_ids:
             self._indexes.drop(session_id, message_ids)
-            await self._upkeep.remove(session_id, message_ids)
+            await self._reporting(
+                session_id, self._upkeep.remove(session_id, message_ids)
+            )
+
+    async def _remove_session_vectors(self, session_id: str) -> None:
+        if self._upkeep is not None:
+            await self._reporting(session_id, self._upkeep.remove_session(session_id))
 
     async def _current(self, session_id: str) -> IndexedSession:
         """Return what is searched of a session, its vectors in step.
@@ -584,12 +599,12 @@ class SessionStore:
         return session
 
     async def _reporting(self, session_id: str, work: Awaitable[object]) -> None:
-        """Await embedding that must not fail what it follows."""
+        """Await work on vectors that must not fail what it follows, which is stored."""
         try:
             await work
         except EmbeddingError as error:
             _logger.warning(
-                "session %r: %d messages are stored but not embedded: %s",
+                "session %r: the vectors of %d messages are not in step: %s",
                 session_id,
                 len(error.message_ids),
                 error,

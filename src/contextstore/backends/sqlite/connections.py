@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from contextstore.backends.sqlite.failures import damaged, mapped
+from contextstore.backends.sqlite.failures import NOT_SQLITE, damaged, mapped
 from contextstore.backends.sqlite.schema import is_current, migrate
 from contextstore.errors import BusyError, UnavailableError
 
@@ -99,7 +99,7 @@ def _check_size(location: str) -> None:
     (https://sqlite.org/howtocorrupt.html, section 2.2).
     """
     if 0 < Path(location).stat().st_size < _SMALLEST_PAGE:
-        raise damaged(location, "this is not a SQLite file")
+        raise damaged(location, NOT_SQLITE)
 
 
 def _prepare(connection: sqlite3.Connection, location: str) -> None:

@@ -33,6 +33,7 @@ _DAMAGED = (
 _BUSY = ("locked", "busy")
 _CLOSED = ("closed database",)
 
+NOT_SQLITE = "this is not a SQLite file"
 DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
@@ -48,6 +49,8 @@ def mapped(location: str) -> Generator[None, None, None]:
 def translated(error: Exception, location: str) -> StorageError:
     """Return the library's error for an error of sqlite3."""
     text = str(error).lower()
+    if "not a database" in text:
+        return damaged(location, NOT_SQLITE)
     if isinstance(error, UnicodeDecodeError) or is_damage(error):
         return damaged(location, str(error))
     if _holds(text, _BUSY):
