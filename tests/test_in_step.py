@@ -15,6 +15,7 @@ from contextstore import (
     InMemoryMemory,
     SessionStore,
     SessionStoreConfig,
+    SQLiteEmbeddingStore,
     SQLiteMemory,
 )
 from contextstore.store import indexes
@@ -68,6 +69,71 @@ class TestVersions:
             other.close()
             (found,) = store.retrieve_relevant("s", "apples pears")
             assert found.message_id == "2"
+
+
+class TestDeletedByOthers:
+    @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+    def test_before_the_first_search(self, tmp_path: Path, mode: str) -> None:
+        memory = SQLiteMemory(tmp_path / "chat.db")
+        store = embedding_store(memory).sync
+        store.save_context("s", [said(str(n), f"apple {n}") for n in range(3)])
+        store.append_context("s", [said("3", "apple 3")])
+        memory.sync.delete_interaction("s", "2")
+        found = store.retrieve_relevant("s", "apple", mode=mode)
+        assert sorted(one.message_id for one in found) == ["0", "1"]
+        memory.sync.close()
+
+    @pytest.mark.parametrize("catches_up", [False, True])
+    @pytest.mark.parametrize("erases", [False, True])
+    def test_while_they_are_embedded(
+        self, tmp_path: Path, catches_up: bool, erases: bool
+    ) -> None:
+        path = tmp_path / "chat.db"
+
+        async def main() -> None:
+            begun, go_on = asyncio.Event(), asyncio.Event()
+
+            async def slowly(texts: List[str]) -> List[List[float]]:
+                begun.set()
+                await go_on.wait()
+                return embed(texts)
+
+            memory, vectors = SQLiteMemory(path), SQLiteEmbeddingStore(path)
+            config = SessionStoreConfig(auto_embed=True, embed_fn=slowly)
+            store = SessionStore(memory, vectors, config)
+            context = [said("1", "secret"), said("2", "plain")]
+            if catches_up:
+                await memory.save_context("s", context)
+                work = asyncio.ensure_future(store.embed_missing())
+            else:
+                work = asyncio.ensure_future(store.save_context("s", context))  # type: ignore[arg-type]
+            await begun.wait()
+            if erases:
+                await memory.erase(session_id="s")
+            else:
+                await memory.delete_interaction("s", "1")
+            go_on.set()
+            await work
+            assert await vectors.message_ids("s") == []
+            await vectors.close()
+            await memory.close()
+
+        asyncio.run(main())
+
+    def test_while_a_window_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        memory = InMemoryMemory()
+        memory.sync.save_context("s", [said(str(n), "word " * 20) for n in range(300)])
+        read, calls = InMemoryMemory.load_page, []
+
+        async def load_page(self: Any, session_id: str, **options: Any) -> Any:
+            calls.append(options["before"])
+            if len(calls) == 2:
+                await self.delete_interaction("s", "50")
+            return await read(self, session_id, **options)
+
+        monkeypatch.setattr(InMemoryMemory, "load_page", load_page)
+        window = SessionStore(memory).sync.load_window("s", 100_000)
+        assert [message["id"] for message in window] == [str(n) for n in range(50)]
 
 
 class TestEmbedding:

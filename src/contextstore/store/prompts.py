@@ -48,12 +48,11 @@ async def load_window(
         or cls.load_pinned is MemoryBackend.load_pinned
     ):
         return await reach(memory, memory.load_context(session_id))
-    while True:
-        try:
-            return await _read_window(memory, session_id, max_tokens, builder)
-        except InteractionNotFoundError:
-            # The message that the last page began with was deleted meanwhile.
-            continue
+    try:
+        return await _read_window(memory, session_id, max_tokens, builder)
+    except InteractionNotFoundError:
+        # The message that the last page began with was deleted meanwhile.
+        return await reach(memory, memory.load_context(session_id))
 
 
 async def _read_window(
