@@ -117,9 +117,9 @@ PARTS: Dict[str, Part] = {
         "functions (ctypes; no tracer needed). The power is cut after any of these "
         "events (*cuts*). What was synced is on the disk; of the rest any part is: "
         "each write, a part of it cut at sectors of 512 or 4,096 bytes, each creation "
-        "or deletion of a file whose directory was not synced. *images*: disks that were "
-        "opened, all subsets up to three such changes, some by chance beyond. *images "
-        "lost*: those that lost something acknowledged.",
+        "or deletion of a file whose directory was not synced. *images*: disks that "
+        "were opened, all subsets up to three such changes, some by chance beyond. "
+        "*images lost*: those that lost something acknowledged.",
     ),
     "relaxed": Part(
         _relaxed,

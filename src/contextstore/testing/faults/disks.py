@@ -86,7 +86,8 @@ def fill(opener: str, path: str, seed: str) -> None:
         step = done[script.session_id]
         # Nothing of the failed write, hence not even that.
         findings += examine(face, script, step, step, "full")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    unlimited = resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
     for script in scripts:
         if done[script.session_id] < _STEPS:
             findings += settle(face, script, done[script.session_id], "room again")
