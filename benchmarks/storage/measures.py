@@ -39,18 +39,20 @@ def prepare(task: Task) -> Turns:
 
 
 def append(task: Task) -> Turns:
-    """Time lone appends of a turn to a session of each size, the sizes in turn.
+    """Time lone appends of a turn to a small and to a large session.
 
-    The smaller session is made anew each time, so that it stays small.
+    The small session is made anew each time, so that it stays small. Which of the two
+    is first changes from turn to turn.
     """
     with _opened(task) as (system, clock):
         for turn in range(task["turns"]):
-            small = f"of {task['small']}, {turn}"
+            sessions = {"small": f"small {turn}", "large": f"of {task['large']}"}
             messages = system.native(payload.history(task["small"]))
-            clock.call(system.append, small, messages)
+            clock.call(system.append, sessions["small"], messages)
+            order = ["small", "large"] if turn % 2 == 0 else ["large", "small"]
             yield {
-                "small": _appends_timed(task, system, clock, small),
-                "large": _appends_timed(task, system, clock, f"of {task['large']}"),
+                size: _appends_timed(task, system, clock, sessions[size])
+                for size in order
             }
         clock.call(system.close)
 
@@ -58,11 +60,12 @@ def append(task: Task) -> Turns:
 def load(task: Task) -> Turns:
     """Time loading the end of a long session and all of a shorter one."""
     with _opened(task) as (system, clock):
+        for size, last, _ in task["loads"].values():
+            found = clock.call(system.load, f"of {size}", last)
+            assert len(found) >= (last or size), f"{len(found)} of {last or size}"
         for _ in range(task["turns"]):
             figures: Dict[str, float] = {}
             for name, (size, last, count) in task["loads"].items():
-                found = clock.call(system.load, f"of {size}", last)
-                assert len(found) >= (last or size), f"{len(found)} of {last or size}"
                 calls = [partial(system.load, f"of {size}", last)] * count
                 taken = clock.microseconds(calls, seconds=task["seconds"])
                 figures[name] = statistics.median(taken)
@@ -124,13 +127,15 @@ def fill(task: Task) -> Turns:
 
 
 def fill_together(task: Task) -> Turns:
-    """Count the same for sessions whose turns come at the same time."""
+    """Count the same for turns that come many at a time, and so share a commit."""
     with _opened(task) as (system, clock):
         turns = list(islice(payload.turns(), task["count"]))
-        batches = [
-            {f"session {number}": turn for number, turn in enumerate(batch)}
-            for batch in _batches(turns, task["sessions"])
+        placed = [
+            (f"session {number % task['sessions']}", turn)
+            for number, turn in enumerate(turns)
         ]
+        size = task["together"]
+        batches = [placed[at : at + size] for at in range(0, len(placed), size)]
         before = _bytes_written()
         if system.is_blocking:
             for batch in batches:
@@ -160,10 +165,6 @@ def _appends_timed(task: Task, system: System, clock: Clock, session_id: str) ->
 def _appends(system: System, session_id: str, count: int) -> List[Callable[[], Any]]:
     natives = map(system.native, islice(payload.turns(), count))
     return [partial(system.append, session_id, native) for native in natives]
-
-
-def _batches(turns: List[Any], size: int) -> List[List[Any]]:
-    return [turns[start : start + size] for start in range(0, len(turns), size)]
 
 
 def _amplification(task: Task, turns: List[Any], before: int) -> Dict[str, Any]:

@@ -138,16 +138,21 @@ class Bench:
         return results
 
     def fill_together(self) -> Results:
-        """Count bytes for turns of all sessions that come at the same time."""
-        task = {
-            "measure": "fill_together",
-            "count": self._scale.turns,
-            "sessions": WRITERS,
-        }
+        """Count bytes for turns that share a commit: of one session, and of many."""
         results: Results = {}
-        for name in ["floor, full", "async, full"]:
-            with _scratch(self._disk) as folder:
-                results[name] = [self._once(name, task, folder)]
+        for sessions in (1, WRITERS):
+            task = {
+                "measure": "fill_together",
+                "count": self._scale.turns,
+                "sessions": sessions,
+                "together": WRITERS,
+            }
+            for name in ["floor, full", "async, full"]:
+                with _scratch(self._disk) as folder:
+                    result = self._once(name, task, folder)
+                results.setdefault(name, [{}])[0][f"written, {sessions}"] = result[
+                    "written"
+                ]
         return results
 
     def _interleaved(
@@ -187,16 +192,16 @@ class Bench:
     def _prepared(self, name: str) -> Path:
         """Return a folder with a file of one session of each size, made at most once.
 
-        That of a pinned peer is kept for later runs.
+        All variants of one system start from the same file; that of a pinned peer is
+        kept for later runs.
         """
-        variant = variants.VARIANTS[name]
-        packages = variants.requirements().get(variant.environment)
-        base = ROOT / ".cache" / "bench" if name in variants.PEERS else self._memory
+        name = variants.PREPARED_BY.get(name, name)
+        packages = variants.requirements().get(name)
+        base = ROOT / ".cache" / "bench" if packages else self._memory
         digest = hashlib.sha256(repr((packages, MEDIUM, LARGE)).encode()).hexdigest()
         folder = base / f"{name}-{digest[:12]}"
         if not folder.exists():
-            sizes = [MEDIUM, LARGE]
-            task = _fitting(name, {"measure": "prepare", "sizes": sizes})
+            task = _fitting(name, {"measure": "prepare", "sizes": [MEDIUM, LARGE]})
             with _scratch(self._memory) as made:
                 result = self._once(name, task, made)
                 if "error" in result:

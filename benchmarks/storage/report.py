@@ -122,7 +122,8 @@ def _times(kept: Kept) -> str:
     lines = []
     for name, title in _LINES:
         cells = [
-            _cell(kept[measure].get(name), key, show) for measure, key, show in columns
+            _cell(kept.get(measure, {}).get(name), key, show)
+            for measure, key, show in columns
         ]
         lines.append([title, *cells])
     return table(header, lines)
@@ -135,19 +136,22 @@ def _counts(kept: Kept) -> str:
         "bytes written / payload",
         "kept / payload",
         "turns",
-        "written, 64 at a time",
+        "64 turns a commit, of one session",
+        "of 64 sessions",
     ]
     columns = [
         ("trace", "syncs", _tenths),
         ("fill", "written", _tenths),
         ("fill", "kept", _hundredths),
         ("fill", "turns", _whole),
-        ("fill together", "written", _tenths),
+        ("fill together", "written, 1", _tenths),
+        ("fill together", "written, 64", _tenths),
     ]
     lines = []
     for name, title in _LINES:
         cells = [
-            _cell(kept[measure].get(name), key, show) for measure, key, show in columns
+            _cell(kept.get(measure, {}).get(name), key, show)
+            for measure, key, show in columns
         ]
         if any(cell != _NOT_MEASURED for cell in cells):
             lines.append([title, *cells])

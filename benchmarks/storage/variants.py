@@ -60,6 +60,12 @@ BOTH_CODECS = [
     "async, orjson",
 ]
 ASYNC = ["floor, full", "async, full", "floor, relaxed", "async, relaxed"]
+# Durability and codec make no difference to what is in the file.
+PREPARED_BY = {
+    name: "floor, full" if variant.system.startswith("floor") else "sync, full"
+    for name, variant in VARIANTS.items()
+    if variant.durability != OWN
+}
 TITLES = {
     "openai-agents": "openai-agents SQLiteSession",
     "langgraph": "LangGraph AsyncSqliteSaver",

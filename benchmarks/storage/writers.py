@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from itertools import islice
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from benchmarks.storage import payload
 from benchmarks.storage.systems.base import System
@@ -43,12 +43,12 @@ async def write_concurrently(
     }
 
 
-async def append_together(system: System, batches: List[Dict[str, Any]]) -> None:
-    """Append to many sessions at the same time, batch after batch."""
+async def append_together(
+    system: System, batches: Sequence[Sequence[Tuple[str, Any]]]
+) -> None:
+    """Append turns to sessions, those of a batch at the same time."""
     for batch in batches:
-        await asyncio.gather(
-            *(system.append(session_id, turn) for session_id, turn in batch.items())
-        )
+        await asyncio.gather(*(system.append(*placed) for placed in batch))
 
 
 async def _write(

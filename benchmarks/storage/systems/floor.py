@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from benchmarks.storage.systems.base import Message, System
 
@@ -58,14 +58,14 @@ class Floor(System):
         self.connection.execute("COMMIT")
         self.last[session_id] = first + len(messages) - 1
 
-    def append_all(self, turns: Dict[str, List[Message]]) -> None:
-        """Add to many sessions in one transaction."""
-        rows: List[Any] = []
-        for session_id, messages in turns.items():
-            first = self.last.get(session_id, 0) + 1
-            for position, message in enumerate(messages, first):
+    def append_all(self, placed: Sequence[Tuple[str, List[Message]]]) -> None:
+        """Add turns to sessions in one transaction."""
+        rows: List[Tuple[str, int, bytes]] = []
+        for session_id, messages in placed:
+            for message in messages:
+                position = self.last.get(session_id, 0) + 1
+                self.last[session_id] = position
                 rows.append((session_id, position, self.encode(message)))
-            self.last[session_id] = first + len(messages) - 1
         self.connection.execute("BEGIN IMMEDIATE")
         self.connection.executemany(
             "INSERT INTO messages (session, position, body) VALUES (?, ?, ?)", rows
