@@ -15,7 +15,7 @@ from tests.imports import (
     modules,
 )
 
-FOUNDATION = ("errors", "messages", "_hop", "_optional")
+FOUNDATION = ("errors", "messages", "_hop", "_lifecycle", "_optional")
 CONTEXT = ("context", "context.providers")
 
 # Each room, and the rooms that it may import besides itself. A module belongs to the
@@ -24,6 +24,7 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "errors": (),
     "_optional": ("errors",),
     "_hop": ("errors",),
+    "_lifecycle": ("errors",),
     "messages": ("errors", "_optional"),
     # What belongs together in a history is asked by prune as well as by the builder.
     "context.links": ("errors", "messages"),

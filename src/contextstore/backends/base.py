@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -13,13 +12,11 @@ from typing import (
     Dict,
     List,
     Mapping,
-    NoReturn,
     Optional,
-    Type,
-    TypeVar,
     Union,
 )
 
+from contextstore._lifecycle import Backend
 from contextstore.backends.results import (
     EraseReceipt,
     PruneResult,
@@ -29,18 +26,15 @@ from contextstore.backends.results import (
     VerifyReport,
     WriteResult,
 )
-from contextstore.errors import UnsupportedOperationError
 
 if TYPE_CHECKING:
     from contextstore.sync import SyncMemory
-
-Self = TypeVar("Self", bound="MemoryBackend")
 
 PruneAge = Union[timedelta, datetime]
 """An age, or a time with a time zone."""
 
 
-class MemoryBackend(ABC):
+class MemoryBackend(Backend, ABC):
     """Keep the messages of sessions: extend this class to write a backend.
 
     A backend needs the five abstract methods and nothing else. Where a write knows
@@ -50,19 +44,13 @@ class MemoryBackend(ABC):
 
     Attributes:
         runs_inline: True for a class whose coroutines never suspend where no event loop
-            runs, so that sync callers run them in their own thread. It has to be said
-            by each class itself; a subclass that does not is taken to await something.
+            runs, so that sync callers run them in their own thread. Each class has to
+            say it itself.
         prepares_messages: True for a class that validates and stamps messages by
             ``messages.prepare``; SessionStore does it for the others.
     """
 
-    runs_inline: ClassVar[bool] = False
     prepares_messages: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        if "runs_inline" not in cls.__dict__:
-            cls.runs_inline = False
 
     @abstractmethod
     async def load_context(
@@ -306,14 +294,6 @@ class MemoryBackend(ABC):
         """
         self._unsupported("backup")
 
-    async def close(self) -> None:
-        """Free what the backend holds; by default it holds nothing."""
-
-    def _unsupported(self, operation: str) -> NoReturn:
-        raise UnsupportedOperationError(
-            f"{type(self).__name__} has no {operation}(); use a backend that has it"
-        )
-
     @property
     def sync(self) -> SyncMemory:
         """Give the sync face of this object: the same methods without await."""
@@ -321,14 +301,3 @@ class MemoryBackend(ABC):
         from contextstore.sync import SyncMemory  # noqa: PLC0415
 
         return SyncMemory(self)
-
-    async def __aenter__(self: Self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: Optional[Type[BaseException]],
-        exc: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        await self.close()

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
-    ClassVar,
     Dict,
     List,
-    NoReturn,
     Optional,
     Sequence,
     Tuple,
-    Type,
-    TypeVar,
 )
 
 from contextstore import _hop
-from contextstore.errors import InvalidInputError, UnsupportedOperationError
+from contextstore._lifecycle import Backend
+from contextstore.errors import InvalidInputError
 from contextstore.messages import validate_k, validate_session_id
 from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.embedding import EmbedFn, embed, for_queries
@@ -37,8 +33,6 @@ __all__ = [
     "validate_count",
     "validate_query",
 ]
-
-Self = TypeVar("Self", bound="RetrievalBackend")
 
 VectorItem = Tuple[str, Sequence[float], Optional[Dict[str, Any]]]
 """A message id, its vector and its metadata, as ``add_many`` takes them."""
@@ -66,22 +60,14 @@ class RetrievedItem:
     session_id: Optional[str] = None
 
 
-class RetrievalBackend(ABC):
+class RetrievalBackend(Backend, ABC):
     """Be the base of every store of vectors; a subclass writes three methods.
 
     Attributes:
-        runs_inline: True promises that the methods never suspend where no event loop
-            runs, so that sync callers may run them in their own thread. It is False
-            for every subclass that does not set it itself.
+        runs_inline: True for a class whose coroutines never suspend where no event loop
+            runs, so that sync callers run them in their own thread. Each class has to
+            say it itself.
     """
-
-    runs_inline: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        # A subclass may await what its base does not: the promise is not inherited.
-        if "runs_inline" not in cls.__dict__:
-            cls.runs_inline = False
 
     @abstractmethod
     async def add(
@@ -180,20 +166,6 @@ class RetrievalBackend(ABC):
         """
         self._unsupported("message_ids")
 
-    async def close(self) -> None:
-        """Free what the store holds open."""
-
-    async def __aenter__(self: Self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        error_type: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        await self.close()
-
     @property
     def sync(self) -> SyncRetrieval:
         """Give the sync face of this store: the same methods, without ``await``."""
@@ -201,12 +173,6 @@ class RetrievalBackend(ABC):
         from contextstore.sync import SyncRetrieval  # noqa: PLC0415
 
         return SyncRetrieval(self)
-
-    def _unsupported(self, operation: str) -> NoReturn:
-        raise UnsupportedOperationError(
-            f"{type(self).__name__} has no {operation}(); write the method in the "
-            f"backend, or use one that has it"
-        )
 
 
 class ScanningBackend(RetrievalBackend):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -15,12 +14,12 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
-    Type,
 )
 
 from contextstore import messages
 from contextstore._background import BackgroundWork, Handle
 from contextstore._hop import reach
+from contextstore._lifecycle import Closing
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.results import EraseReceipt, PruneResult, WriteResult
 from contextstore.backends.stamps import Stamps
@@ -60,7 +59,7 @@ _logger = logging.getLogger("contextstore")
 _MOST_RECALLED = 2_000
 
 
-class SessionStore:
+class SessionStore(Closing):
     """Keep sessions and find what was said in them.
 
     What it was given it does not close: close the memory and the retrieval backend
@@ -536,17 +535,6 @@ class SessionStore:
         from contextstore.sync import SyncSessionStore  # noqa: PLC0415
 
         return SyncSessionStore.of(self)
-
-    async def __aenter__(self) -> SessionStore:
-        return self
-
-    async def __aexit__(
-        self,
-        error_type: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        await self.close()
 
     async def _add(self, upkeep: VectorUpkeep, session_id: str, entry: Entry) -> None:
         await upkeep.add(session_id, [entry])
