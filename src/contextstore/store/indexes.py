@@ -99,6 +99,7 @@ class IndexedSession:
 
     def drop_strays(self, message_ids: Sequence[str]) -> None:
         """Forget what belongs to no message any more."""
+        self._expected.difference_update(message_ids)
         for message_id in message_ids:
             self._strays.pop(message_id, None)
         self.index.truncate(self._count)
