@@ -25,6 +25,7 @@ __all__ = [
     "copy_object",
     "copy_texts",
     "decode",
+    "decoder",
     "encode",
     "is_pinned",
     "prepare",
@@ -364,10 +365,35 @@ def decode(body: bytes) -> Message:
     Raises:
         ValueError: the bytes are not a JSON object.
     """
-    orjson = None if body[:1] == _MARK else _orjson()
-    message = json.loads(body) if orjson is None else orjson.loads(body)
+    message = decoder()(body)
     if not isinstance(message, dict):
         raise ValueError("not a JSON object")
+    return message
+
+
+def decoder() -> Callable[[bytes], Message]:
+    """Return what decodes many bodies that are known to be whole, one a call."""
+    orjson = _orjson()
+    if orjson is None:
+        return _decode_by_standard
+    loads: Callable[[bytes], Message] = orjson.loads
+
+    def decode_fast(body: bytes) -> Message:
+        return _decode_by_standard(body) if body[:1] == _MARK else loads(body)
+
+    return decode_fast
+
+
+_decoder = json.JSONDecoder()
+
+
+def _decode_by_standard(body: bytes) -> Message:
+    # json.loads looks for the encoding and for blanks around: half of its time.
+    text = body.decode("utf-8")
+    message: Message
+    message, end = _decoder.raw_decode(text, 1 if body[:1] == _MARK else 0)
+    if end != len(text):
+        raise ValueError("not one JSON value")
     return message
 
 

@@ -36,12 +36,16 @@ class Place(NamedTuple):
             # A damaged row may hold values of another type.
             is_whole = False
         if not is_whole:
-            raise damaged(
-                self.location,
-                "the checksum of the message is wrong",
-                session_id=self.session_id,
-                position=position,
-            )
+            raise self.unsealed(position)
+
+    def unsealed(self, position: int) -> CorruptDataError:
+        """Return the error for a message whose checksum is wrong."""
+        return damaged(
+            self.location,
+            "the checksum of the message is wrong",
+            session_id=self.session_id,
+            position=position,
+        )
 
     def missing(self, position: int) -> CorruptDataError:
         """Return the error for a position without a message."""
@@ -55,4 +59,5 @@ class Place(NamedTuple):
 
 def seal(base: int, position: int, body: bytes) -> int:
     """Return the checksum of a message: CRC-32, which finds every flipped bit."""
-    return crc32(body, crc32(b"%d:" % position, base))
+    # For one body, a CRC is another for every value that it starts from.
+    return crc32(body, base + position & 0xFFFFFFFF)

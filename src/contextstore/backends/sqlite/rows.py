@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from itertools import chain
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 from zlib import crc32
 
 from contextstore import messages
 from contextstore.backends.records import Record
 from contextstore.backends.sqlite import text_index
-from contextstore.backends.sqlite.failures import damaged
 from contextstore.backends.sqlite.place import Place, seal
 from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
 from contextstore.messages import Message
@@ -238,17 +238,19 @@ def load(
     """
     if k == 0:
         return []
-    found = connection.execute(
-        _LOAD, (place.session_id, _MOST_ROWS if k is None else min(k, _MOST_ROWS))
-    ).fetchall()
-    if not found or not _is_end(found[0][0], found[0][4], is_all=k is None):
+    wanted = _MOST_ROWS if k is None else min(k, _MOST_ROWS)
+    found = connection.execute(_LOAD, (place.session_id, wanted))
+    newest = found.fetchone()
+    if newest is None or not _is_end(newest[0], newest[4], is_all=k is None):
         _check_end(connection, place)
-    if not found:
+    if newest is None:
         return []
-    found.reverse()
-    is_whole = k is None or len(found) < k
-    first = found[0][3] + 1 if is_whole else found[0][0]
-    return _opened(place, first, [row[:3] for row in found])
+    position, *_, pruned, _ = newest
+    loaded = _opened(place, position, -1, chain((newest,), found))
+    if len(loaded) < wanted and position - len(loaded) != pruned:
+        raise place.missing(position - len(loaded))
+    loaded.reverse()
+    return loaded
 
 
 def _is_end(position: object, after: object, *, is_all: bool) -> bool:
@@ -284,11 +286,11 @@ def load_range(
         CorruptDataError: one of them is damaged or missing.
     """
     found = connection.execute(
-        "SELECT position, checksum, body FROM context_messages"
+        "SELECT position, checksum, body, 0, 0 FROM context_messages"
         " WHERE session = ? AND position BETWEEN ? AND ? ORDER BY position",
         (session.number, first, last),
-    ).fetchall()
-    loaded = _opened(place, first, found)
+    )
+    loaded = _opened(place, first, 1, found)
     if first + len(loaded) <= last:
         raise place.missing(first + len(loaded))
     return loaded
@@ -315,22 +317,30 @@ def load_pinned(
 
 
 def _opened(
-    place: Place, first: int, found: Iterable[Tuple[int, int, bytes]]
+    place: Place, first: int, step: int, found: Iterable[Sequence[Any]]
 ) -> List[Message]:
-    """Return the messages of rows that have to stand one after the other."""
-    base, decode = place.base(), messages.decode
+    """Return the messages of rows that have to stand one after the other.
+
+    Args:
+        found: rows of position, checksum, body, and two more values.
+        step: 1 where the oldest comes first, -1 where the newest does.
+    """
+    base, decode = place.base(), messages.decoder()
     opened: List[Message] = []
-    if type(first) is not int:
-        raise damaged(
-            place.location,
-            "the position of a message is damaged",
-            session_id=place.session_id,
-        )
-    for expected, (position, checksum, body) in enumerate(found, start=first):
+    expected = first
+    # Nothing is called here that need not be: this loop is what a load costs.
+    for position, checksum, body, _, _ in found:
         if position != expected:
             raise place.missing(expected)
-        place.check(base, position, checksum, body)
+        try:
+            sealed = seal(base, position, body)
+        except TypeError:
+            # A damaged row may hold values of another type.
+            sealed = None
+        if sealed != checksum:
+            raise place.unsealed(position)
         opened.append(decode(body))
+        expected += step
     return opened
 
 
