@@ -92,6 +92,24 @@ class TestWindow:
         assert built.messages == expected.messages
         assert built.total_tokens == expected.total_tokens
 
+    def test_a_cut_in_steps_is_that_of_the_whole_history(
+        self, memory: MemoryBackend
+    ) -> None:
+        store = SyncSessionStore(memory)
+        store.save_context("s", [SYSTEM])
+        starts = set()
+        for topic in TOPICS * 3:
+            said = {"role": "user", "content": f"Tell me of {topic}. " * 40}
+            store.append_context("s", [said, {**said, "role": "assistant"}] * 4)
+            options = {"headroom": 0.5}
+            built = store.build_context("s", 2_000, strategy_opts=options)
+            whole = ContextBuilder().build(
+                store.load_context("s"), 2_000, strategy_opts=options
+            )
+            assert built.messages == whole.messages
+            starts.add(built.messages[1]["id"])
+        assert len(starts) > 3
+
     def test_it_is_read_page_by_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
         memory = InMemoryMemory()
         store = SyncSessionStore(memory)

@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from contextstore.context import strategies as registry
+from contextstore.context import validate
 from contextstore.context.builder import ContextBuilder
 from contextstore.context.strategies import Choice, Request, register_strategy
 from contextstore.errors import ConfigurationError, InvalidInputError
@@ -63,6 +64,17 @@ def test_a_summary_goes_behind_the_pinned_head_only() -> None:
     result = BUILDER.build(history, 80, "summarize_oldest", opts)
     contents = [message["content"] for message in result.messages]
     assert contents[:4] == ["a", "b", "S", "c"]
+
+
+def test_a_summary_does_not_part_a_pinned_call_from_its_late_result() -> None:
+    calls = [{"id": "x", "type": "function", "function": {"name": "f"}}]
+    call = {"role": "assistant", "tool_calls": calls, "metadata": {"pinned": True}}
+    history: List[Message] = [call, *chat(6)]
+    history.insert(7, {"role": "tool", "tool_call_id": "x", "content": "found"})
+    opts = {"summarizer": lambda messages: "S"}
+    result = BUILDER.build(history, 80, "summarize_oldest", opts)
+    assert "S" in [message.get("content") for message in result.messages]
+    assert not validate(result.messages, "openai")
 
 
 def test_a_long_summary_is_cut() -> None:
@@ -198,6 +210,39 @@ def test_a_strategy_may_return_nothing_but_groups() -> None:
     register_strategy("wrong", choose)
     with pytest.raises(ConfigurationError, match="groups"):
         BUILDER.build(chat(1), 50, strategy="wrong")
+
+
+@pytest.mark.usefixtures("_registry")
+@pytest.mark.parametrize("answer", [None, 5, Choice((), summary="text")])  # type: ignore[arg-type]
+def test_what_is_no_choice_is_refused(answer: Any) -> None:
+    register_strategy("wrong", lambda request: answer)
+    with pytest.raises(ConfigurationError, match="a strategy"):
+        BUILDER.build(chat(1), 50, strategy="wrong")
+
+
+@pytest.mark.usefixtures("_registry")
+def test_what_is_pinned_is_kept_once() -> None:
+    def choose(request: Request) -> Any:
+        return [*request.history.pinned, *request.history.newest_first()]
+
+    register_strategy("all", choose)
+    history = [{"role": "system", "content": "Be kind."}, *chat(1)]
+    assert BUILDER.build(history, 1000, strategy="all").messages == history
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_summary_of_nothing_keeps_to_the_budget() -> None:
+    summary = {"role": "system", "content": "word " * 100}
+    register_strategy("talk", lambda request: Choice((), summary=summary))
+    history = [{"role": "system", "content": "Be kind."}]
+    assert BUILDER.build(history, 50, strategy="talk").messages == history
+
+
+def test_the_question_is_kept_before_what_it_recalls() -> None:
+    history = [*chat(5), {"id": "new", "role": "user", "content": "word " * 900}]
+    result = BUILDER.build(history, 60, "relevant", {"ranking": ["1", "4"]})
+    assert [message["id"] for message in result.messages] == ["new"]
+    assert result.metadata["truncated_ids"] == ["new"]
 
 
 def test_a_strategy_is_a_function_with_a_name() -> None:

@@ -63,13 +63,16 @@ class Plan:
 
 
 def _head(groups: Sequence[Group]) -> int:
-    """Return how many messages stand unbroken at the start of the history."""
+    """Return how many messages stand unbroken at the start of the history.
+
+    Only whole groups count: nothing may come between a call and its results.
+    """
     head = 0
     for group in groups:
-        for position in group.positions:
-            if position != head:
-                return head
-            head += 1
+        end = head + len(group.positions)
+        if group.positions != tuple(range(head, end)):
+            return head
+        head = end
     return head
 
 
@@ -86,9 +89,10 @@ async def make_plan(request: Request, strategy: Strategy) -> Plan:
     if request.room >= 0:
         answer = strategy(request)
         choice = _as_choice(await answer if inspect.isawaitable(answer) else answer)
-        kept = _held_to(request.room - _cost_of_summary(choice, request), choice.groups)
+        room = request.room - _cost_of_summary(choice, request)
+        kept = _held_to(room, _not_pinned(choice.groups, request))
         if kept or request.history.newest() is None:
-            return _plan(request, kept, choice)
+            return _plan(request, kept, choice if room >= 0 else None)
     return _overflow(request, mode)
 
 
@@ -103,16 +107,30 @@ def _on_overflow(options: Mapping[str, Any]) -> str:
 
 
 def _as_choice(answer: Any) -> Choice:
+    if not isinstance(answer, (Choice, Iterable)):
+        raise _no_choice()
     choice = answer if isinstance(answer, Choice) else Choice(list(answer))
     if not all(isinstance(group, Group) for group in choice.groups):
-        raise ConfigurationError(
-            "a strategy returned something other than groups of its request's history"
-        )
+        raise _no_choice()
+    if not isinstance(choice.summary, (dict, type(None))):
+        raise ConfigurationError("the summary that a strategy returned is no message")
     return choice
+
+
+def _no_choice() -> ConfigurationError:
+    return ConfigurationError(
+        "a strategy returned something other than groups of its request's history"
+    )
 
 
 def _cost_of_summary(choice: Choice, request: Request) -> int:
     return 0 if choice.summary is None else request.cost(choice.summary)
+
+
+def _not_pinned(groups: Iterable[Group], request: Request) -> List[Group]:
+    """Return groups without those that are kept, and paid for, anyway."""
+    pinned = {at for group in request.history.pinned for at in group.positions}
+    return [group for group in groups if pinned.isdisjoint(group.positions)]
 
 
 def _held_to(room: int, groups: Iterable[Group]) -> List[Group]:

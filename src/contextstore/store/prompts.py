@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import asynccontextmanager
-from typing import Any, AsyncGenerator, Callable, Dict, List, Optional
+from typing import Any, AsyncGenerator, Callable, Dict, List, Mapping, Optional
 
 from contextstore._hop import reach, wait
 from contextstore.backends.base import MemoryBackend
@@ -22,6 +22,7 @@ __all__ = [
     "Summaries",
     "awaited",
     "load_window",
+    "needs_whole_history",
     "refuse_both",
     "shortener",
     "validate_snippet_chars",
@@ -73,6 +74,15 @@ async def _read_window(
     known = {message["id"] for message in window}
     pinned = await reach(memory, memory.load_pinned(session_id))
     return [message for message in pinned if message["id"] not in known] + window
+
+
+def needs_whole_history(options: Mapping[str, Any]) -> bool:
+    """Tell whether a build depends on more than what a budget can hold.
+
+    A cut in steps is a function of the whole history, unless it is taken over from the
+    result before: made from a window, it would move with every turn.
+    """
+    return bool(options.get("headroom")) and options.get("previous") is None
 
 
 def validate_snippet_chars(snippet_chars: Any) -> Optional[int]:

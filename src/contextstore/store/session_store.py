@@ -388,8 +388,11 @@ class SessionStore(Closing):
                 options["summarizer"] = prompts.awaited(options["summarizer"])
                 history = await self.load_context(session_id)
                 return await build(history, max_tokens, strategy, options)
-        window = await self.load_window(session_id, max_tokens, builder=builder)
-        return await build(window, max_tokens, strategy, options)
+        if prompts.needs_whole_history(options):
+            history = await self.load_context(session_id)
+        else:
+            history = await self.load_window(session_id, max_tokens, builder=builder)
+        return await build(history, max_tokens, strategy, options)
 
     async def load_window(
         self,

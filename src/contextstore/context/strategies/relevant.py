@@ -21,7 +21,8 @@ Shorten = Callable[[Message], Message]
 def relevant(request: Request) -> Choice:
     """Keep the newest groups without a gap, then older ones in the order of a ranking.
 
-    A group that does not fit is passed over. The prompt is in the order of the history.
+    An older group that does not fit is passed over; where the newest does not, nothing
+    is kept. The prompt is in the order of the history.
     Options: ``ranking``, ids of messages, the most relevant first; ``recent_share``,
     the part of the room that the newest groups may take before that, 0 to 1; and
     ``shorten``, a function that gives a recalled message in fewer words.
@@ -30,6 +31,9 @@ def relevant(request: Request) -> Choice:
     """
     ranking, share, shorten = _options(request.options)
     recent, older = _parted(request, share)
+    if not recent:
+        # What was recalled is of no use without the question; let that be shortened.
+        return Choice(())
     room = request.room - sum(group.tokens for group in recent)
     kept: List[Group] = []
     notes: Dict[str, List[Any]] = {"recalled_ids": [], "packed_ids": []}
@@ -71,7 +75,7 @@ def _bad_share() -> InvalidInputError:
 
 
 def _parted(request: Request, share: float) -> Tuple[List[Group], List[Group]]:
-    """Return the newest groups within the share, one at least, and all others."""
+    """Return the newest groups within the share, or one if it fits, and the rest."""
     recent: List[Group] = []
     older: List[Group] = []
     left = request.room * share
