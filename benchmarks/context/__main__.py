@@ -1,10 +1,11 @@
 """Compare builders of prompts: time, budget kept, validity, cacheable share.
 
     make vocab
-    .venv/bin/python -m benchmarks.context [--seconds 2]
+    .venv/bin/python -m benchmarks.context [--seconds 2] [--write]
 
 Each system runs in an environment and a process of its own. Budgets and validity are
-judged here, by this library's own counts and its independent validator.
+judged here, by this library's own counts and its independent validator. With --write
+the tables of docs/context.md are written anew.
 """
 
 from __future__ import annotations
@@ -14,53 +15,45 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
+from benchmarks.common.document import table, write_section
 from benchmarks.common.environments import ROOT, provide
 from benchmarks.common.processes import Worker
-from benchmarks.context.trimmers import MODEL
-from contextstore import ContextBuilder
-from contextstore.context import to_openai, validate
 
-Message = Dict[str, Any]
+os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(ROOT / ".cache" / "vocab"))
+
+from benchmarks.context.histories import conversation
+from benchmarks.context.judge import Reuse, faults, reuse, share_of
+from benchmarks.context.systems import OURS, SYSTEMS, System
 
 SIZES = ((1_000, 4_000), (10_000, 4_000), (1_000, 32_000))
 BUDGETS = (4_000, 8_000, 16_000)
-LONGEST_SECONDS = 60.0
+TURNS = 300
+LONGEST_SECONDS = 20.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--systems", nargs="*")
+    parser.add_argument("--systems", nargs="*", help="names of modules in trimmers/")
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(ROOT / ".cache" / "vocab"))
-    pythons = _pythons(options.systems)
-    builder = ContextBuilder.from_model(MODEL)
-    for messages, budget in SIZES:
-        print(f"\n{messages} messages, {budget} tokens")
-        for system, python in pythons.items():
-            task = {"system": system, "measure": "time", "messages": messages}
-            task.update(budget=budget, seconds=options.seconds)
-            answer = _ask(python, task)
-            print(f"  {system:20} {_timing(answer, builder, budget)}", flush=True)
-    for budget in BUDGETS:
-        print(f"\nchat of 300 turns, {budget} tokens")
-        for system, python in pythons.items():
-            task = {"system": system, "measure": "chat", "turns": 300}
-            answer = _ask(python, {**task, "budget": budget})
-            print(f"  {system:20} {_reuse(answer, builder, budget)}", flush=True)
+    chosen = [s for s in SYSTEMS if not options.systems or s.module in options.systems]
+    pythons = {system: _python(system) for system in chosen}
+    times, too_slow = _times(pythons, options.seconds)
+    chats = _chats({s: p for s, p in pythons.items() if s not in too_slow})
+    text = f"{times}\n\n{chats}"
+    print(f"\n{text}")
+    if options.write:
+        write_section("comparison", text, ROOT / "docs" / "context.md")
 
 
-def _pythons(chosen: Any) -> Dict[str, Path]:
+def _python(system: System) -> Path:
+    if system.peer is None:
+        return Path(sys.executable)
     peers = json.loads(Path(__file__).with_name("peers.json").read_text())
-    ours = Path(sys.executable)
-    pythons = {"ours": ours, "ours, headroom 0.5": ours}
-    for name, requirements in peers.items():
-        if not chosen or name in chosen:
-            folder = name.replace(" ", "-")
-            pythons[name] = provide(f"context-{folder}", requirements)
-    return pythons
+    return provide(f"context-{system.peer.replace(' ', '-')}", peers[system.peer])
 
 
 def _ask(python: Path, task: Dict[str, Any]) -> Dict[str, Any]:
@@ -71,41 +64,66 @@ def _ask(python: Path, task: Dict[str, Any]) -> Dict[str, Any]:
         worker.close()
 
 
-def _timing(answer: Dict[str, Any], builder: ContextBuilder, budget: int) -> str:
+def _times(pythons: Dict[System, Path], seconds: float) -> Any:
+    """Return a table of times, and the systems too slow for a chat."""
+    rows = {system: [system.label] for system in pythons}
+    too_slow: List[System] = []
+    for messages, budget in SIZES:
+        history = conversation(messages)
+        for system, python in pythons.items():
+            if system in too_slow:
+                rows[system].append("not tried")
+                continue
+            task = {"system": system.module, "measure": "time", "messages": messages}
+            answer = _ask(python, {**task, "budget": budget, "seconds": seconds})
+            if "prompt" not in answer:
+                too_slow.append(system)
+            rows[system].append(_timing(answer, history, budget))
+            print(f"{messages} {budget} {' | '.join(rows[system])}", flush=True)
+    header = ["", *(f"{m:,} messages, {b:,} tokens" for m, b in SIZES)]
+    return table(header, rows.values()), too_slow
+
+
+def _timing(answer: Dict[str, Any], history: List[Any], budget: int) -> str:
     if "prompt" not in answer:
-        return f"no answer within {LONGEST_SECONDS:.0f} s, or an error"
-    return (
-        f"{answer['ms']:10.3f} ms (least {answer['least_ms']:.3f}); "
-        f"{_judge(answer['prompt'], builder, budget)}"
-    )
+        return _no_answer(answer)
+    prompt = answer["prompt"]
+    found = faults(prompt, budget, history)
+    verdict = "**" + ", ".join(found) + "**" if found else "no fault"
+    return f"{answer['ms']:,.2f} ms; {share_of(prompt, budget):.0%}; {verdict}"
 
 
-def _judge(prompt: List[Message], builder: ContextBuilder, budget: int) -> str:
-    faults: List[str] = []
-    share = builder.count(prompt) / budget
-    if share > 1:
-        faults.append(f"{share:.0%} of the budget")
-    if not any(message["role"] == "system" for message in prompt):
-        faults.append("system message lost")
-    if validate(to_openai(prompt), "openai"):
-        faults.append("refused by OpenAI")
-    return ", ".join(faults) or f"fine, {share:.0%} of the budget"
+def _chats(pythons: Dict[System, Path]) -> str:
+    """Return a table of what the prompts of a chat share."""
+    rows = {system: [system.label] for system in pythons}
+    for budget in BUDGETS:
+        tokens_to_the_brim = 0.0
+        for system, python in pythons.items():
+            task = {"system": system.module, "measure": "chat", "turns": TURNS}
+            answer = _ask(python, {**task, "budget": budget})
+            if "prompts" in answer:
+                shared = reuse(answer["prompts"], budget)
+                if system == OURS:
+                    tokens_to_the_brim = shared.tokens
+                rows[system].append(_sharing(shared, tokens_to_the_brim))
+            else:
+                rows[system].append(_no_answer(answer))
+            print(f"{budget} {' | '.join(rows[system])}", flush=True)
+    header: Sequence[str] = ["", *(f"{budget:,} tokens" for budget in BUDGETS)]
+    return table(header, rows.values())
 
 
-def _reuse(answer: Dict[str, Any], builder: ContextBuilder, budget: int) -> str:
-    if "prompts" not in answer:
-        return f"no answer within {LONGEST_SECONDS:.0f} s, or an error"
-    prompts = answer["prompts"]
-    total = reused = bad = 0
-    for before, after in zip(prompts, prompts[1:]):
-        same = 0
-        while same < min(len(before), len(after)) and before[same] == after[same]:
-            same += 1
-        reused += builder.count(after[:same])
-        total += builder.count(after)
-        bad += not _judge(after, builder, budget).startswith("fine")
-    tokens = total / max(1, len(prompts) - 1)
-    return f"{reused / total:6.1%} reusable, {tokens:6.0f} tokens, {bad} with faults"
+def _no_answer(answer: Dict[str, Any]) -> str:
+    print(answer["error"], file=sys.stderr)
+    return f"no answer within {LONGEST_SECONDS:.0f} s"
+
+
+def _sharing(shared: Reuse, tokens_to_the_brim: float) -> str:
+    kept = f"{shared.tokens:,.0f} tokens"
+    if tokens_to_the_brim:
+        kept = f"{kept} ({shared.tokens / tokens_to_the_brim:.0%})"
+    bad = f"**{shared.faulty} prompts with faults**" if shared.faulty else "no fault"
+    return f"{shared.share:.0%} of {kept}; {bad}"
 
 
 if __name__ == "__main__":

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import statistics
 import sys
 import time
 from random import Random
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from benchmarks.context.histories import conversation, turn
-from benchmarks.context.trimmers import TRIMMERS, Trim
+from benchmarks.context.trimmers.base import Costs, Trimmer
+
+_FIRST_PROMPT = 99
+_MOST_REPEATS = 1000
 
 
 def main() -> None:
     task = json.loads(sys.argv[1])
-    trim = TRIMMERS[task["system"]]()
+    module = importlib.import_module(f"benchmarks.context.trimmers.{task['system']}")
     measure = {"time": _time, "chat": _chat}[task["measure"]]
     for _ in sys.stdin:
-        print(json.dumps(measure(trim, task)), flush=True)
+        print(json.dumps(measure(module.System, task)), flush=True)
 
 
-def _time(trim: Trim, task: Dict[str, Any]) -> Dict[str, Any]:
-    history = conversation(task["messages"])
-    prompt = trim(history, task["budget"])
+def _time(system: Callable[..., Trimmer], task: Dict[str, Any]) -> Dict[str, Any]:
+    trimmer = system(Costs(remembered=False), task["budget"])
+    trimmer.add(conversation(task["messages"]))
+    prompt = trimmer.prompt(trimmer.trim())
     taken: List[float] = []
     until = time.perf_counter() + task["seconds"]
-    while not taken or (time.perf_counter() < until and len(taken) < 1000):
+    while not taken or (time.perf_counter() < until and len(taken) < _MOST_REPEATS):
+        trimmer.renew()
         start = time.perf_counter()
-        trim(history, task["budget"])
+        trimmer.trim()
         taken.append((time.perf_counter() - start) * 1000)
     return {
         "ms": statistics.median(taken),
@@ -38,15 +44,20 @@ def _time(trim: Trim, task: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _chat(trim: Trim, task: Dict[str, Any]) -> Dict[str, Any]:
+def _chat(system: Callable[..., Trimmer], task: Dict[str, Any]) -> Dict[str, Any]:
     """Return the prompts before each answer of a chat, from the hundredth turn on."""
     random = Random(4)
-    history = conversation(1)
+    # Counts are remembered: only what is sent is looked at here.
+    trimmer = system(Costs(remembered=True), task["budget"])
+    trimmer.add(conversation(1))
     prompts: List[Any] = []
     for number in range(task["turns"]):
-        history += turn(random, number)
-        if number >= 99:
-            prompts.append(trim(history[:-1], task["budget"]))
+        *asked, answer = turn(random, number)
+        trimmer.add(asked)
+        trimmed = trimmer.trim()
+        if number >= _FIRST_PROMPT:
+            prompts.append(trimmer.prompt(trimmed))
+        trimmer.add([answer])
     return {"prompts": prompts}
 
 
