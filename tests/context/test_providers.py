@@ -233,7 +233,13 @@ def test_ids_and_names_are_made_legal_and_unique() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [("", {}), ("[1]", {"arguments": [1]}), ("{broken", {"arguments": "{broken"})],
+    [
+        ('{"x": NaN}', {"arguments": '{"x": NaN}'}),
+        ("[" * 100_000, {"arguments": "[" * 100_000}),
+        ("", {}),
+        ("[1]", {"arguments": [1]}),
+        ("{broken", {"arguments": "{broken"}),
+    ],
 )
 def test_arguments_become_an_object(arguments: str, expected: Any) -> None:
     request = to_anthropic([USER, call("c", arguments)])
@@ -309,6 +315,72 @@ def test_what_has_no_place_is_named() -> None:
         ["over"],
     ]
     assert to_openai([{"type": "web_search_call"}]) == []
-    assert to_openai([answer("c", {"a": 1})])[0]["content"] == {"a": 1}
+    assert to_openai([answer("c", {"a": 1})])[0]["content"] == '{"a": 1}'
     output = {"type": "function_call_output", "call_id": "c", "output": {"a": 1}}
     assert to_openai([output])[0]["content"] == '{"a": 1}'
+
+
+def test_what_the_user_says_among_results_comes_after_them() -> None:
+    calls = [{"type": "tool_use", "id": i, "name": "f", "input": {}} for i in "ab"]
+    results = [{"type": "tool_result", "tool_use_id": i, "content": i} for i in "ab"]
+    prompt = to_openai(
+        [
+            {"role": "assistant", "content": calls},
+            {"role": "user", "content": [results[0], {"type": "text", "text": "1"}]},
+            {"role": "user", "content": [results[1]]},
+        ]
+    )
+    assert [m["role"] for m in prompt] == ["assistant", "tool", "tool", "user"]
+    assert not validate(prompt, "openai")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": "Hi.", "name": "Jane <Doe> of Acme|Co" * 9},
+        {"role": "user", "content": "Hi.", "tool_calls": [{"id": "a"}]},
+        {"role": "assistant", "content": "Hi.", "tool_calls": []},
+        {"role": "narrator", "content": "Then came night."},
+        {"role": "user", "content": {"temperature": 21}},
+        {"role": "assistant", "content": 5},
+        {"role": "system", "content": None},
+    ],
+)
+def test_odd_messages_are_made_legal_for_openai(message: Message) -> None:
+    assert validate([message], "openai")
+    assert not validate(to_openai([message]), "openai")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"role": "user"},
+        {"role": "user", "content": None},
+        {"role": "user", "content": []},
+        {"role": "assistant", "content": "Hi.", "tool_calls": []},
+    ],
+)
+def test_messages_that_say_nothing_are_mended_or_left_out(odd: Message) -> None:
+    history = [{"role": "user", "content": "Hi."}, {**odd, "id": "odd"}]
+    result = ContextBuilder().build(history, 100)
+    assert not validate(result.messages, "openai")
+    assert result.metadata["repaired_ids"] == ["odd"]
+
+
+def test_a_result_that_is_null_is_made_text() -> None:
+    calls = [{"id": "x", "type": "function", "function": {"name": "f"}}]
+    history: List[Message] = [
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "x", "content": None, "id": "null"},
+    ]
+    result = ContextBuilder().build(history, 100)
+    assert not validate(result.messages, "openai", complete=True)
+    assert result.metadata["repaired_ids"] == ["null"]
+
+
+def test_what_one_response_holds_after_a_call_leaves_it_open() -> None:
+    call = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}
+    said = {"type": "message", "role": "assistant", "content": "One moment."}
+    assert not validate([call, said], "openai")
+    assert validate([call, said], "openai", complete=True)
+    assert validate([call, said, {"role": "user", "content": "Well?"}], "openai")

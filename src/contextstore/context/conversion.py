@@ -20,17 +20,21 @@ Json = Dict[str, Any]
 # Anthropic's API wants the user to begin. This stands in where older messages were cut.
 OPENING = "(The conversation goes on.)"
 
+_CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _CHAT_FIELDS = (
     *("role", "content", "name", "tool_calls", "tool_call_id"),
     *("function_call", "refusal", "audio"),
 )
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_NOT_IN_A_CHAT_NAME = re.compile(r"[\s<|\\/>]")
 _DATA_URL = re.compile(r"data:([^;,]+);base64,(.*)", re.DOTALL)
 _TEXTS = ("text", "input_text", "output_text")
 
 
 def to_openai(messages: Union[Sequence[Message], Json]) -> List[Json]:
     """Return messages as OpenAI's chat API takes them.
+
+    Results follow their calls directly; names are made legal for the API.
 
     Args:
         messages: stored messages of any shape, or what ``to_anthropic`` returned.
@@ -63,12 +67,26 @@ def _with_bare_text(message: Json) -> Json:
 def _append_chat(chat: List[Json], message: Json) -> None:
     """Append a message; what the assistant says before its results come is joined."""
     item = message.pop("_item", False)
+    if message.get("role") == "tool":
+        chat.insert(_place_of_result(chat), message)
+        return
     last = chat[-1] if chat else {}
     speaks_on = last.get("role") == message.get("role") == "assistant"
     if speaks_on and (item or last.get("tool_calls")):
         chat[-1] = _joined(last, message)
     else:
         chat.append(message)
+
+
+def _place_of_result(chat: List[Json]) -> int:
+    """Return where a result goes: before what the user said among the results."""
+    place = len(chat)
+    while place and chat[place - 1].get("role") == "user":
+        place -= 1
+    before = chat[place - 1] if place else {}
+    if before.get("role") == "tool" or before.get("tool_calls"):
+        return place
+    return len(chat)
 
 
 def _joined(first: Json, second: Json) -> Json:
@@ -95,10 +113,25 @@ def _to_chat(message: Message) -> Iterator[Json]:
     elif message.get("role") == "user" and "tool_result" in kinds:
         yield from _results_to_chat(message["content"])
     else:
-        kept = {name: message[name] for name in _CHAT_FIELDS if name in message}
-        if isinstance(content, list):
-            kept["content"] = [_chat_part(part) for part in content]
-        yield kept
+        yield _chat_message(message)
+
+
+def _chat_message(message: Message) -> Json:
+    """Return a message of the chat API with nothing in it that this refuses."""
+    kept = {name: message[name] for name in _CHAT_FIELDS if name in message}
+    if kept.get("role") not in _CHAT_ROLES:
+        kept["role"] = "user"
+    is_assistant = kept["role"] == "assistant"
+    if not (is_assistant and kept.get("tool_calls")):
+        kept.pop("tool_calls", None)
+    content = kept.get("content")
+    if isinstance(content, list):
+        kept["content"] = [_chat_part(part) for part in content]
+    elif not isinstance(content, str) and not (is_assistant and content is None):
+        kept["content"] = _plain_text(content)
+    if isinstance(kept.get("name"), str):
+        kept["name"] = _NOT_IN_A_CHAT_NAME.sub("_", kept["name"])[:64] or "_"
+    return kept
 
 
 def _kind(part: Any) -> Any:
@@ -292,10 +325,14 @@ def _use(call_id: Any, name: Any, arguments: Any, links: _Links) -> Json:
 def _input(arguments: Any) -> Json:
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments or "{}")
-        except ValueError:
+            arguments = json.loads(arguments or "{}", parse_constant=_no_json)
+        except (ValueError, RecursionError):
             return {"arguments": arguments}
     return arguments if isinstance(arguments, dict) else {"arguments": arguments}
+
+
+def _no_json(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _result(call_id: Any, content: Any, links: _Links) -> List[Json]:

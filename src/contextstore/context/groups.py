@@ -17,6 +17,7 @@ from contextstore.context.links import (
     has_more_than_results,
     is_reasoning,
     is_response_output,
+    made_legal,
     results_of,
     says_nothing,
     without_calls,
@@ -157,8 +158,13 @@ class Groups:
         if message.get("role") == "function" and self._is_legacy_result(at):
             pair = (self._messages[at - 1], message)
             return Group((at - 1, at), pair, self._cost), at - 2
+        legal = made_legal(message)
+        mended = () if legal is message else (at,)
         starts_turn = message.get("role") == "user"
-        return Group((at,), (message,), self._cost, starts_turn=starts_turn), at - 1
+        group = Group(
+            (at,), (legal,), self._cost, starts_turn=starts_turn, mended=mended
+        )
+        return group, at - 1
 
     def _is_legacy_result(self, at: int) -> bool:
         """Tell whether the message before makes the call that a function answers."""
@@ -239,8 +245,7 @@ class Groups:
         # One result for each call: so it nearly always is.
         if made and NO_ID not in made and sorted(made) == sorted(given):
             self._note_moved(start, (*run, *carriers))
-            members = [self._messages[at] for at in (*run, *carriers)]
-            return Group((*run, *carriers), members, self._cost)
+            return self._whole((*run, *carriers))
         matching = _Matching(self._messages, run, carriers)
         if not (matching.unanswered and self._is_open(end, carriers)):
             matching.leave_out_unanswered()
@@ -251,10 +256,18 @@ class Groups:
         self._note_moved(start, positions)
         return Group(
             positions,
-            [message for _, message in matching.kept],
+            [made_legal(message) for _, message in matching.kept],
             self._cost,
             mended=tuple(at for at in matching.mended if at in positions),
         )
+
+    def _whole(self, positions: Tuple[int, ...]) -> Group:
+        members = [self._messages[at] for at in positions]
+        legal = list(map(made_legal, members))
+        mended = [
+            at for at, old, new in zip(positions, members, legal) if new is not old
+        ]
+        return Group(positions, legal, self._cost, mended=tuple(mended))
 
     def _is_open(self, end: int, carriers: List[int]) -> bool:
         """Tell whether nothing but results follows a call, so that more may come."""

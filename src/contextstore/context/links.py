@@ -17,6 +17,7 @@ __all__ = [
     "has_more_than_results",
     "is_reasoning",
     "is_response_output",
+    "made_legal",
     "results_of",
     "says_nothing",
     "without_calls",
@@ -109,16 +110,30 @@ def is_reasoning(message: Message) -> bool:
 
 
 def says_nothing(message: Message) -> bool:
-    """Tell whether it is an assistant message that a provider would refuse as empty."""
-    if message.get("role") != "assistant":
+    """Tell whether it is a message that a provider would refuse as empty."""
+    role, content = message.get("role"), message.get("content")
+    if role == "user":
+        return content is None or content == []
+    if role != "assistant":
         return False
-    content = message.get("content")
     if isinstance(content, list):
         empty = all(_is_thought(block) for block in content)
     else:
         empty = content is None
     others = ("tool_calls", "function_call", "refusal", "audio")
     return empty and not any(message.get(field) for field in others)
+
+
+def made_legal(message: Message) -> Message:
+    """Return a message without what is refused though it says nothing.
+
+    That is an empty list of calls, and a result whose content is null.
+    """
+    if message.get("tool_calls") == []:
+        return {key: message[key] for key in message if key != "tool_calls"}
+    if message.get("role") == "tool" and message.get("content") is None:
+        return {**message, "content": ""}
+    return message
 
 
 def _is_thought(block: Any) -> bool:

@@ -132,7 +132,7 @@ def _entries(message: Json, field: str) -> List[Any]:
 def _responses_faults(items: List[Json], complete: bool) -> Iterator[Fault]:
     answered = {item.get("call_id") for item in items if _is_output(item)}
     called: Set[Any] = set()
-    last = _last_of_other_kind(items)
+    last = _last_input(items)
     for at, item in enumerate(items):
         call_id = item.get("call_id")
         if _is_output(item) and call_id not in called:
@@ -149,14 +149,16 @@ def _is_output(item: Json) -> bool:
     return str(item.get("type", "")).endswith("_call_output")
 
 
-def _last_of_other_kind(items: List[Json]) -> int:
-    """Return where the last item stands that is neither a call nor its output."""
-    others = (
-        at
-        for at, item in enumerate(items)
-        if not (_is_output(item) or str(item.get("type", "")).endswith("_call"))
-    )
-    return max(others, default=-1)
+def _last_input(items: List[Json]) -> int:
+    """Return where the last item stands that neither a model nor a tool put out."""
+    inputs = (at for at, item in enumerate(items) if not _is_put_out(item))
+    return max(inputs, default=-1)
+
+
+def _is_put_out(item: Json) -> bool:
+    kind = str(item.get("type", ""))
+    is_call = kind.endswith(("_call", "_call_output")) or kind == "reasoning"
+    return is_call or item.get("role") == "assistant"
 
 
 def _is_followed(items: List[Json], at: int) -> bool:
