@@ -36,7 +36,7 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     # What the providers demand is written down apart from the code that it judges.
     "context.providers": ("errors", "messages"),
     "context": ("errors", "messages", "_optional", "context.links"),
-    "_background": ("errors", "_hop"),
+    "_background": ("errors", "_hop", "_lifecycle"),
     "store": (*FOUNDATION, "_background", "backends", "retrieval", *CONTEXT),
     "sync": (
         *FOUNDATION,

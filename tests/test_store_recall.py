@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -239,7 +242,39 @@ def test_a_batch_has_a_size(size: Any) -> None:
         store_of(embed_batch_size=size)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("not a memory",),
+        (InMemoryMemory(), "chat.db"),
+        (InMemoryMemory(), None, {"auto_embed": True}),
+        (InMemoryMemory(), None, SessionStoreConfig(builder="gpt-4o")),  # type: ignore[arg-type]
+        (InMemoryMemory(), None, SessionStoreConfig(weights=1)),  # type: ignore[arg-type]
+        (InMemoryMemory(), None, SessionStoreConfig(embed_fn="model")),  # type: ignore[arg-type]
+    ],
+)
+def test_each_part_has_its_kind(arguments: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        SessionStore(*arguments)
+
+
 class TestCatchingUp:
+    def test_a_rate_is_kept_within_a_session(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pauses: List[float] = []
+
+        async def sleep(seconds: float) -> None:
+            pauses.append(round(seconds))
+
+        monkeypatch.setattr("contextstore.retrieval.upkeep.sleep", sleep)
+        monkeypatch.setattr("time.monotonic", lambda: 0.0)
+        memory = InMemoryMemory()
+        memory.sync.save_context("s", messages())
+        store = store_of(Named("m"), memory, auto_embed=False)
+        assert store.embed_missing(per_minute=2).embedded == 4
+        assert pauses == [0, 60]
+
     def test_what_was_stored_before_is_embedded_on_use(self) -> None:
         memory = InMemoryMemory()
         memory.sync.save_context("s", messages())
@@ -340,6 +375,19 @@ class TestOtherModels:
         _, retrieval = parts
         assert retrieval.for_model("old").sync.message_ids("s") == []
 
+    def test_what_is_no_message_moves_too(
+        self, parts: Tuple[MemoryBackend, RetrievalBackend]
+    ) -> None:
+        store = store_of(Named("old"), *parts)
+        store.save_context("s", messages())
+        store.add_message_embedding("s", "note", "The zebra note.", {"own": 1})
+        store.add_message_embedding("elsewhere", "alone", "A lonely zebra.")
+        assert store.reembed(Named("new", 320)).embedded == 6
+        (found,) = store.retrieve_relevant("s", "zebra note", 1, mode="dense")
+        assert (found.message_id, found.metadata["own"]) == ("note", 1)
+        (found,) = store.retrieve_relevant("elsewhere", "zebra", 1, mode="dense")
+        assert found.message_id == "alone"
+
     def test_a_failing_model_does_not_take_over(
         self, parts: Tuple[MemoryBackend, RetrievalBackend]
     ) -> None:
@@ -385,6 +433,31 @@ class Stuck(DeletingDictRetrieval):
 
     async def delete_session(self, session_id: str) -> None:
         raise OSError("no route")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+def test_a_forked_child_does_not_wait_for_the_parents_work() -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def embed_fn(texts: List[str]) -> List[List[float]]:
+        started.set()
+        go_on.wait(30)
+        return [[1.0, 0.0] for _ in texts]
+
+    store = store_of(embed_fn, auto_embed=False)
+    store.spawn_background_embedding("s", "a", "word")
+    assert started.wait(30)
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forks of processes with threads, which is the point here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        store.wait_for_embeddings()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    go_on.set()
+    store.wait_for_embeddings()
+    assert status == 0
 
 
 class TestCarriedAlong:

@@ -13,6 +13,7 @@ import threading
 from typing import Any, Coroutine, Dict, List, Union
 
 from contextstore import _hop
+from contextstore._lifecycle import renew_after_fork
 from contextstore.errors import EmbeddingError
 
 Handle = Union["asyncio.Task[None]", "concurrent.futures.Future[None]"]
@@ -23,9 +24,14 @@ class BackgroundWork:
     """Start work, wait for all of it, and hand out the failures once."""
 
     def __init__(self) -> None:
+        self._failures: List[BaseException] = []
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, where what the parent started never ends."""
         self._lock = threading.Lock()
         self._ended: Dict[Handle, concurrent.futures.Future[None]] = {}
-        self._failures: List[BaseException] = []
 
     def start(self, work: Coroutine[Any, Any, None]) -> Handle:
         """Start a coroutine and return what stands for it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from types import TracebackType
-from typing import Any, ClassVar, NoReturn, Optional, Type, TypeVar
+from typing import Any, ClassVar, NoReturn, Optional, Protocol, Type, TypeVar
 
 from contextstore.errors import UnsupportedOperationError
 
@@ -50,3 +52,27 @@ class Backend(Closing):
             f"{type(self).__name__} has no {operation}(); write the method in the "
             f"backend, or use one that has it"
         )
+
+
+class Renewable(Protocol):
+    """Be something with locks, and with work of threads that a fork leaves behind."""
+
+    def renew(self) -> None:
+        """Begin anew in a forked child: nobody holds a lock, nothing is under way."""
+
+
+_renewed_after_fork: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def renew_after_fork(owner: Renewable) -> None:
+    """Have an object renewed in every child that is forked while it lives."""
+    _renewed_after_fork.add(owner)
+
+
+def _renew_all() -> None:
+    for owner in list(_renewed_after_fork):
+        owner.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)

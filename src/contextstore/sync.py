@@ -444,6 +444,20 @@ class SyncSessionStore(_Face):
         """Copy a session; see SessionStore.fork_session."""
         return drive(self.store.fork_session(session_id, new_session_id, at=at))
 
+    def set_metadata(
+        self,
+        session_id: str,
+        metadata: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Give a session metadata; see SessionStore.set_metadata."""
+        return drive(
+            self.store.set_metadata(
+                session_id, metadata, expected_version=expected_version
+            )
+        )
+
     def prune(
         self,
         session_id: Optional[str] = None,

@@ -196,6 +196,10 @@ class ScanningBackend(RetrievalBackend):
         """
 
     @abstractmethod
+    async def session_ids(self) -> List[str]:
+        """Return the ids of all sessions that have a vector, sorted."""
+
+    @abstractmethod
     async def metadata_of(
         self, session_id: str, message_ids: Sequence[str]
     ) -> Dict[str, Dict[str, Any]]:

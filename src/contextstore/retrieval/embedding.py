@@ -6,7 +6,7 @@ import inspect
 from typing import Any, Awaitable, Callable, List, Optional, Sequence, Union
 
 from contextstore import _hop
-from contextstore.errors import EmbeddingError, InvalidInputError
+from contextstore.errors import ContextStoreError, EmbeddingError, InvalidInputError
 from contextstore.retrieval.vectors import floats_of
 
 __all__ = ["DEFAULT_BATCH_SIZE", "EmbedFn", "Embeddings", "embed", "for_queries"]
@@ -79,6 +79,9 @@ async def _ask(embed_fn: EmbedFn, batch: List[str]) -> Any:
             answer = await _hop.wait(answer)
     except EmbeddingError:
         raise
+    except ContextStoreError as error:
+        # Ours carry no text of a message, and say what to do.
+        raise EmbeddingError(str(error)) from error
     except Exception as error:
         raise EmbeddingError(
             f"the embedding function failed on {len(batch)} texts with "

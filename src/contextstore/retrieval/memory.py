@@ -53,6 +53,11 @@ class InMemoryEmbeddingStore(VectorStore):
             session = self._session(session_id)
             return session is not None and message_id in session
 
+    async def session_ids(self) -> List[str]:
+        """Return the ids of all sessions that have a vector, sorted."""
+        with self._lock:
+            return sorted(self._models.get(self._model, {}))
+
     async def message_ids(self, session_id: str) -> List[str]:
         """Return the ids under which a session has a vector, oldest first."""
         validate_session_id(session_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import chain
@@ -19,6 +20,7 @@ from typing import (
 )
 
 from contextstore._hop import reach, settled, sleep
+from contextstore._lifecycle import renew_after_fork
 from contextstore.errors import ConfigurationError, EmbeddingError
 from contextstore.retrieval.base import (
     RetrievalBackend,
@@ -58,6 +60,24 @@ class Attempt(NamedTuple):
     error: Optional[EmbeddingError]
 
 
+class Pace:
+    """Let no more texts through a minute than so many.
+
+    Args:
+        per_minute: the texts, at least 1.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._next = 0.0
+
+    async def turn(self, count: int) -> None:
+        """Wait until so many texts more may be sent."""
+        now = time.monotonic()
+        await sleep(max(0.0, self._next - now))
+        self._next = max(now, self._next) + 60.0 * count / self.per_minute
+
+
 class VectorUpkeep:
     """Embed what lacks a vector, and take vectors away with their messages.
 
@@ -85,8 +105,8 @@ class VectorUpkeep:
         self._embed_fn = embed_fn
         self._batch_size = batch_size
         self._tombstones = Tombstones()
-        self._lock = threading.Lock()
-        self._under_way: List[_Flight] = []
+        self.renew()
+        renew_after_fork(self)
         # Why a message has no vector, by session and message id.
         self._reasons: Dict[Tuple[str, str], str] = {}
         cls = type(backend)
@@ -94,6 +114,11 @@ class VectorUpkeep:
             cls.delete is not RetrievalBackend.delete
             and cls.delete_session is not RetrievalBackend.delete_session
         )
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, where no call of the parent ever ends."""
+        self._lock = threading.Lock()
+        self._under_way: List[_Flight] = []
 
     @property
     def embeds(self) -> bool:
@@ -144,7 +169,12 @@ class VectorUpkeep:
         return attempt.done
 
     async def attempt(
-        self, session_id: str, entries: Sequence[Entry], *, retries: int = 0
+        self,
+        session_id: str,
+        entries: Sequence[Entry],
+        *,
+        retries: int = 0,
+        pace: Optional[Pace] = None,
     ) -> Attempt:
         """Embed the entries whose messages have no vector yet, as far as it goes.
 
@@ -155,6 +185,7 @@ class VectorUpkeep:
             retries: how often a batch that failed is tried again, after a pause that
                 doubles. With any, a batch that still fails is then tried in halves, so
                 that a text that the function refuses keeps back itself alone.
+            pace: holds back each batch until its turn.
         """
         flight = await self._take_off(session_id, entries)
         with self._landing(flight):
@@ -162,7 +193,7 @@ class VectorUpkeep:
                 missing = await self.missing(session_id, entries)
             except Exception as error:
                 return self._ended(session_id, entries, entries, error)
-            failed, cause = await self._add_all(flight, missing, retries)
+            failed, cause = await self._add_all(flight, missing, retries, pace)
         return self._ended(session_id, missing, failed, cause)
 
     def _ended(
@@ -290,10 +321,16 @@ class VectorUpkeep:
             flight.ended.set_result(None)
 
     async def _add_all(
-        self, flight: _Flight, missing: Sequence[Entry], retries: int
+        self,
+        flight: _Flight,
+        missing: Sequence[Entry],
+        retries: int,
+        pace: Optional[Pace],
     ) -> Tuple[List[Entry], Optional[Exception]]:
         """Embed batch by batch; return what failed, and the first failure."""
         size = self._batch_size
+        if pace is not None:
+            size = min(size, pace.per_minute)
         batches = [missing[at : at + size] for at in range(0, len(missing), size)]
         # Down to the single text, and then the first that is none the worse.
         patience = size.bit_length() + 1 if retries else 2
@@ -302,6 +339,8 @@ class VectorUpkeep:
         in_a_row = 0
         while batches:
             batch = batches.pop(0)
+            if pace is not None:
+                await pace.turn(len(batch))
             try:
                 await self._add_batch(flight, batch, 0 if in_a_row else retries)
             except Exception as error:

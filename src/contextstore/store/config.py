@@ -42,6 +42,13 @@ class SessionStoreConfig:
             ConfigurationError: ``auto_embed`` lacks a part that it needs, or the size
                 of a batch is none.
         """
+        parts: Any = (self.builder, self.weights)
+        if not isinstance(parts[0], ContextBuilder):
+            raise ConfigurationError("builder has to be a ContextBuilder")
+        if not isinstance(parts[1], RetrievalWeights):
+            raise ConfigurationError("weights have to be RetrievalWeights")
+        if self.embed_fn is not None and not callable(self.embed_fn):
+            raise ConfigurationError("embed_fn has to be a function")
         size: Any = self.embed_batch_size
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ConfigurationError("embed_batch_size has to be an int of 1 or more")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from contextstore._hop import reach, sleep
+from contextstore._hop import reach
 from contextstore.backends.base import MemoryBackend
+from contextstore.messages import validate_limit, validate_session_id
+from contextstore.retrieval.base import RetrievalBackend, ScanningBackend
 from contextstore.retrieval.documents import Document, index_text
-from contextstore.retrieval.upkeep import Attempt, Entry, VectorUpkeep
+from contextstore.retrieval.upkeep import Attempt, Entry, Pace, VectorUpkeep
 from contextstore.store.indexes import IndexedSession, SessionIndexes
 
 __all__ = [
@@ -24,6 +25,7 @@ Progress = Callable[[int, int], None]
 """Called after each session: how many messages were done, how many were missing."""
 
 _PAGE = 200
+_RATE = "per_minute"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class EmbeddingReport:
 
     embedded: int
     failed: Dict[Tuple[str, str], str]
+
+    def plus(self, other: EmbeddingReport) -> EmbeddingReport:
+        """Return this report and a later one as one."""
+        return EmbeddingReport(
+            self.embedded + other.embedded, {**self.failed, **other.failed}
+        )
 
 
 @dataclass(frozen=True)
@@ -97,21 +105,46 @@ class CatchUp:
         progress: Optional[Progress],
     ) -> EmbeddingReport:
         """Embed what is missing in one session, or in all."""
-        embedded = 0
-        failed: Dict[Tuple[str, str], str] = {}
+        report = EmbeddingReport(0, {})
+        pace = None if per_minute is None else Pace(validate_limit(per_minute, _RATE))
         for name in await self._sessions(session_id):
-            started = time.monotonic()
-            attempt = await self._embed(name, upkeep, retries, progress)
-            embedded += attempt.done
-            if attempt.error is not None:
-                reason = str(attempt.error)
-                failed.update(
-                    {(name, one): reason for one in attempt.error.message_ids}
-                )
-            if per_minute and attempt.done:
-                spent = time.monotonic() - started
-                await sleep(max(0.0, 60.0 * attempt.done / per_minute - spent))
-        return EmbeddingReport(embedded, failed)
+            attempt = await self._embed(name, upkeep, retries, progress, pace)
+            report = report.plus(_report(name, attempt))
+        return report
+
+    async def run_anew(
+        self,
+        old: RetrievalBackend,
+        upkeep: VectorUpkeep,
+        retries: int,
+        per_minute: Optional[int],
+        progress: Optional[Progress],
+    ) -> EmbeddingReport:
+        """Embed all messages, and all that is embedded without being a message.
+
+        Args:
+            old: the vectors so far, which carry the texts of the latter.
+        """
+        report = await self.run(upkeep, None, retries, per_minute, progress)
+        if not isinstance(old, ScanningBackend):
+            return report
+        for name in await reach(old, old.session_ids()):
+            entries = await self._alone(old, name)
+            attempt = await upkeep.attempt(name, entries, retries=retries)
+            report = report.plus(_report(name, attempt))
+        return report
+
+    async def _alone(self, old: ScanningBackend, session_id: str) -> List[Entry]:
+        """Return what a session has vectors of under ids that are no messages."""
+        stored = {entry.message_id for entry in await self._entries(session_id)}
+        ids = await reach(old, old.message_ids(session_id))
+        alone = [one for one in ids if one not in stored]
+        kept = await reach(old, old.metadata_of(session_id, alone))
+        return [
+            Entry(one, str(kept[one]["text"]), kept[one])
+            for one in alone
+            if one in kept and kept[one].get("text")
+        ]
 
     async def status(
         self, upkeep: VectorUpkeep, session_id: Optional[str]
@@ -133,9 +166,10 @@ class CatchUp:
         upkeep: VectorUpkeep,
         retries: int,
         progress: Optional[Progress] = None,
+        pace: Optional[Pace] = None,
     ) -> Attempt:
         missing = await upkeep.missing(session_id, await self._entries(session_id))
-        attempt = await upkeep.attempt(session_id, missing, retries=retries)
+        attempt = await upkeep.attempt(session_id, missing, retries=retries, pace=pace)
         if attempt.done:
             # Others may have deleted messages while their vectors were made.
             _, gone = await self._indexes.current(session_id)
@@ -171,4 +205,14 @@ class CatchUp:
                 return sorted(set(names))
 
     async def _sessions(self, session_id: Optional[str]) -> List[str]:
-        return await self.session_ids() if session_id is None else [session_id]
+        if session_id is None:
+            return await self.session_ids()
+        return [validate_session_id(session_id)]
+
+
+def _report(session_id: str, attempt: Attempt) -> EmbeddingReport:
+    if attempt.error is None:
+        return EmbeddingReport(attempt.done, {})
+    reason = str(attempt.error)
+    ids = attempt.error.message_ids
+    return EmbeddingReport(attempt.done, {(session_id, one): reason for one in ids})

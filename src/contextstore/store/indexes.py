@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from contextstore._hop import reach
+from contextstore._lifecycle import renew_after_fork
 from contextstore.backends.base import MemoryBackend
 from contextstore.errors import (
     InteractionNotFoundError,
@@ -139,14 +140,19 @@ class SessionIndexes:
 
     def __init__(self, memory: MemoryBackend) -> None:
         self._memory = memory
-        self._lock = threading.Lock()
-        self._sessions: OrderedDict[str, IndexedSession] = OrderedDict()
-        self._weight = 0
+        self.renew()
+        renew_after_fork(self)
         cls = type(memory)
         self._has_versions = (
             cls.session_info is not MemoryBackend.session_info
             and cls.load_page is not MemoryBackend.load_page
         )
+
+    def renew(self) -> None:
+        """Begin anew, in a forked child too, where a lock may be held for ever."""
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[str, IndexedSession] = OrderedDict()
+        self._weight = 0
 
     async def current(self, session_id: str) -> Tuple[IndexedSession, Tuple[str, ...]]:
         """Return the index of a session, up to date, and the ids that left it."""

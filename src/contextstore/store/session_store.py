@@ -14,6 +14,7 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
+    Type,
 )
 
 from contextstore import messages
@@ -81,10 +82,11 @@ class SessionStore(Closing):
         retrieval: Optional[RetrievalBackend] = None,
         config: Optional[SessionStoreConfig] = None,
     ) -> None:
-        if not isinstance(memory, MemoryBackend):
-            raise ConfigurationError(
-                f"memory is of type {type(memory).__name__}; pass a MemoryBackend"
-            )
+        _refuse_other(memory, MemoryBackend, "memory")
+        if retrieval is not None:
+            _refuse_other(retrieval, RetrievalBackend, "retrieval")
+        if config is not None:
+            _refuse_other(config, SessionStoreConfig, "config")
         self.memory = memory
         self.retrieval = retrieval
         self.config: SessionStoreConfig = config or SessionStoreConfig()
@@ -206,6 +208,24 @@ class SessionStore(Closing):
         """
         return await reach(
             self.memory, self.memory.fork_session(session_id, new_session_id, at=at)
+        )
+
+    async def set_metadata(
+        self,
+        session_id: str,
+        metadata: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Give a session metadata, by which ``search`` and ``erase`` find it.
+
+        See MemoryBackend.set_metadata.
+        """
+        return await reach(
+            self.memory,
+            self.memory.set_metadata(
+                session_id, metadata, expected_version=expected_version
+            ),
         )
 
     async def prune(
@@ -500,9 +520,9 @@ class SessionStore(Closing):
         config = replace(self.config, embed_fn=embed_fn)
         upkeep = VectorUpkeep(vectors, embed_fn, config.embed_batch_size, retrieval)
         run = partial(
-            CatchUp(self.memory, self._indexes).run,
+            CatchUp(self.memory, self._indexes).run_anew,
+            retrieval.for_model(old_name),
             upkeep,
-            None,
             retries,
             per_minute,
             progress,
@@ -512,9 +532,10 @@ class SessionStore(Closing):
             return report
         self.config, self._upkeep = config, upkeep
         # What was written between the pass over its session and the change.
-        rest = await run()
-        await reach(retrieval, retrieval.delete_model(old_name))
-        return EmbeddingReport(report.embedded + rest.embedded, rest.failed)
+        report = report.plus(await run())
+        if not report.failed:
+            await reach(retrieval, retrieval.delete_model(old_name))
+        return report
 
     async def wait_for_embeddings(self) -> None:
         """Wait until all that was to be embedded is, in whatever loop it was started.
@@ -609,6 +630,13 @@ class SessionStore(Closing):
                 f"SessionStore(memory, retrieval, SessionStoreConfig(embed_fn=...))"
             )
         return self._upkeep
+
+
+def _refuse_other(part: object, kind: Type[object], name: str) -> None:
+    if not isinstance(part, kind):
+        raise ConfigurationError(
+            f"{name} is of type {type(part).__name__}; pass a {kind.__name__}"
+        )
 
 
 def _upkeep_of(

@@ -36,7 +36,7 @@ def append(
     session = rows.find_session(connection, place.session_id)
     if session is None and not create:
         raise SessionNotFoundError.of(place.session_id)
-    check_version(place.session_id, expected_version, session.version if session else 0)
+    before = session.version if session else 0
     if session is None:
         session = rows.create_session(connection, place.session_id)
     state = session
@@ -45,6 +45,9 @@ def append(
         return rows.find_record(connection, place, state, message_id)
 
     plan = plan_append(place.session_id, incoming, find, stamps)
+    if plan.added or not incoming or not before:
+        # A repeat of what is stored already says so, whatever the version is by now.
+        check_version(place.session_id, expected_version, before)
     rows.insert(connection, place, session, session.last, plan.added)
     return WriteResult(plan.ids, session.version + len(plan.added))
 
@@ -59,11 +62,14 @@ def save(
 ) -> WriteResult:
     """Write from where the new history parts from the stored one, and only that."""
     session = rows.find_session(connection, place.session_id)
-    check_version(place.session_id, expected_version, session.version if session else 0)
+    before = session.version if session else 0
     if session is None:
         session = rows.create_session(connection, place.session_id)
     plan = plan_save(incoming, rows.load_records(connection, place, session), stamps)
     kept = session.pruned + plan.kept
+    if kept < session.last or plan.added or not before:
+        # A repeat of what is stored already says so, whatever the version is by now.
+        check_version(place.session_id, expected_version, before)
     if kept == session.last:
         rows.insert(connection, place, session, kept, plan.added)
         return WriteResult(plan.ids, session.version + len(plan.added), plan.removed)

@@ -247,6 +247,16 @@ def has(connection: sqlite3.Connection, place: VectorPlace, message_id: str) -> 
     return row is not None
 
 
+def session_ids(connection: sqlite3.Connection, model: str) -> List[str]:
+    """Return the ids of all sessions that have a vector of a model, sorted."""
+    found = connection.execute(
+        "SELECT session_id FROM context_vector_sessions WHERE model = ?"
+        " ORDER BY session_id",
+        (model,),
+    )
+    return [session_id for (session_id,) in found]
+
+
 def message_ids(connection: sqlite3.Connection, place: VectorPlace) -> List[str]:
     """Return the ids that have a vector, oldest first."""
     # The index has it all: sorting its rows is cheaper than reading the vectors.

@@ -109,6 +109,12 @@ class SQLiteEmbeddingStore(VectorStore):
             )
         )
 
+    async def session_ids(self) -> List[str]:
+        """Return the ids of all sessions that have a vector, sorted."""
+        return await self._engine.readers.fetch(
+            partial(vector_rows.session_ids, model=self._model)
+        )
+
     async def message_ids(self, session_id: str) -> List[str]:
         """Return the ids under which a session has a vector, oldest first."""
         place = self._place(session_id)
