@@ -101,6 +101,26 @@ def test_the_end_of_a_session_does_not_vanish_with_an_index_entry(
     assert report.counts["errors"] == errors
 
 
+@pytest.mark.parametrize("left", [20, 60, 110])
+def test_no_session_ends_where_its_index_was_cut(
+    left: int, sound: Sound, tmp_path: Path
+) -> None:
+    path = tmp_path / "chat.db"
+    path.write_bytes(sound.closed)
+    raw = sqlite3.connect(str(path))
+    (root,) = raw.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = 'context_messages_position'"
+    ).fetchone()
+    raw.close()
+    damaged = bytearray(sound.closed)
+    count = slice(4096 * (root - 1) + 3, 4096 * (root - 1) + 5)
+    assert int.from_bytes(damaged[count], "big") == 120
+    damaged[count] = left.to_bytes(2, "big")
+    report = examine_files(OURS, tmp_path / "x", sound, {"": bytes(damaged)}, "cut")
+    assert report.findings == []
+    assert report.counts["errors"] == 1
+
+
 @pytest.mark.parametrize("kind", [0, 13])
 def test_a_position_of_another_type_is_an_error(
     kind: int, sound: Sound, tmp_path: Path

@@ -8,7 +8,7 @@ from typing import List
 
 import pytest
 
-from contextstore import UnsupportedOperationError
+from contextstore import SQLiteMemory, UnsupportedOperationError
 from contextstore.errors import StorageError
 from contextstore.testing.faults.power import Disk, choices, record, run_power_cuts
 from contextstore.testing.faults.recorder import Event, Recorder
@@ -47,6 +47,25 @@ def test_the_trace_holds_what_a_commit_takes(tmp_path: Path) -> None:
     assert log[first - 1].kind == "sync"
     assert next(e.number for e in log if e.kind == "sync") == 1
     assert len([event for event in trace if event.kind == "ack"]) == 9
+
+
+def test_a_file_whose_making_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    disk = Disk()
+    for event in record(OURS, tmp_path, seed=1, steps=3):
+        disk.follow(event)
+        if event.kind == "write" and event.name == "chat.db":
+            break
+    place = disk.pending.index(event)
+    # The first sector did not get to the disk, the others did.
+    later = event._replace(number=512, data=event.data[512:])
+    (tmp_path / "image").mkdir()
+    for name, data in disk.image({place: later}).items():
+        (tmp_path / "image" / name).write_bytes(data)
+    assert (tmp_path / "image" / "chat.db").read_bytes()[:512] == bytes(512)
+    with SQLiteMemory(tmp_path / "image" / "chat.db").sync as memory:
+        memory.save_context("s", [{"id": "1"}])
+        assert [message["id"] for message in memory.load_context("s")] == ["1"]
+        assert memory.verify().ok
 
 
 def test_a_child_that_fails_is_an_error(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ _FILLED_NUMBERS: Dict[Tuple[str, ...], int] = {
 # The newest messages, and what tells whether they are: an index entry whose session
 # was damaged would cut off the end in silence. So the message after them has to be the
 # first of its session (1 here), or else, where none follows, the newest row of the
-# table to be the last message (minus its position).
+# table to be the last message (minus its position); and where that is of another
+# session, the other index has to know of no message after them, either (0 here).
 _LOAD = """
 SELECT position, checksum, body, pruned, ifnull(
     (SELECT next.position - ifnull(
@@ -44,9 +45,12 @@ SELECT position, checksum, body, pruned, ifnull(
         FROM context_messages AS next WHERE next.session >
             (SELECT number FROM context_sessions WHERE session_id = ?1)
         ORDER BY next.session, next.position LIMIT 1),
-    (SELECT -position FROM context_messages WHERE session =
-            (SELECT number FROM context_sessions WHERE session_id = ?1)
-        AND row = (SELECT max(row) FROM context_messages)))
+    ifnull(
+        (SELECT -position FROM context_messages WHERE session =
+                (SELECT number FROM context_sessions WHERE session_id = ?1)
+            AND row = (SELECT max(row) FROM context_messages)),
+        (SELECT 0 FROM context_messages INDEXED BY context_messages_id WHERE session >
+                (SELECT number FROM context_sessions WHERE session_id = ?1) LIMIT 1)))
 FROM context_sessions CROSS JOIN context_messages ON session = number
 WHERE session_id = ?1 ORDER BY position DESC LIMIT ?2
 """
