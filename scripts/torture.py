@@ -258,6 +258,7 @@ def _write_report() -> None:
         path = RESULTS / f"{name}.json"
         if path.exists():
             lines += _section(part, json.loads(path.read_text(encoding="utf-8")))
+    lines.append(_FOUND)
     TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -287,6 +288,31 @@ of your own, too.
 
 *promises broken* counts what was lost, partial, changed, silently empty, complained of
 by `verify()` without a reason, or not settled by a repeat of the call."""
+
+_FOUND = """
+## What these runs have found
+
+Each of these was mended, and has a test that failed before. A table above whose run was
+older than the mend still counts it.
+
+- Power cut while a file is made: 2 of 20,345 disks held a first page without its first
+  sector, and the file was refused where SQLite would have made it anew. Nothing was
+  acknowledged yet. (`test_a_file_whose_making_was_cut_short_is_made_anew`)
+- Damage to the index of positions: 16 of 1,500 flipped bits in its pages gave a list
+  that was short by its end, or empty, as an append does not write the row of the
+  session. A load now asks what stands after the newest message, which took 3 to 5 % of
+  a load of 20. (`test_the_end_of_a_session_does_not_vanish_with_an_index_entry`)
+- The same, where an index page was replaced by another and nothing stood after the
+  session: 1 of 1,750 damaged files, for `k` only.
+  (`test_no_session_ends_where_its_index_was_cut`)
+- A file cut off within an index page, beside its log: sessions read as empty.
+  (`test_a_session_whose_index_is_zeroed_is_not_empty`)
+- `verify()` failed with a TypeError over rows that hold values of another type.
+  (`test_verify_tells_of_values_of_another_type`)
+
+What no load can see: a damaged log that gives an earlier state, the newest message of
+the newest session where its entry is lost from both indexes, and a pinned message whose
+entry is lost from the index of pinned ones (`load_pinned`; `verify()` sees it)."""
 
 
 if __name__ == "__main__":
