@@ -3,10 +3,17 @@ from __future__ import annotations
 from typing import Any, Dict, List, Tuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contextstore.context.groups import Groups
 from contextstore.context.history import History
 from contextstore.errors import InvalidInputError
+from tests.context.histories import (
+    block_histories,
+    chat_histories,
+    response_histories,
+)
 
 Message = Dict[str, Any]
 
@@ -274,3 +281,42 @@ def test_groups_show_where_they_stand() -> None:
     (group,) = Groups([user()], one)
     assert repr(group) == "<group of messages [0]>"
     assert repr(History([user()], one)) == "<history of 1 messages>"
+
+
+class _OneByOne(Groups):
+    """Match every result on its own, wherever it stands."""
+
+    def _answered_calls(self, at: int) -> None:
+        return None
+
+
+@given(st.one_of(chat_histories, block_histories, response_histories))
+def test_results_in_their_place_are_grouped_as_by_matching(
+    history: List[Message],
+) -> None:
+    aside = [at for at, message in enumerate(history) if "metadata" in message]
+    quick, slow = (kind(history, one, aside) for kind in (Groups, _OneByOne))
+    parts = [
+        [(group.positions, list(group.messages), group.mended) for group in groups]
+        for groups in (quick, slow)
+    ]
+    assert parts[0] == parts[1]
+    assert sorted(quick.left_out) == sorted(slow.left_out)
+    assert sorted(quick.moved) == sorted(slow.moved)
+
+
+class _Counted(List[Message]):
+    """Count how often a message is looked up."""
+
+    read = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        self.read += 1
+        return super().__getitem__(at)
+
+
+@pytest.mark.parametrize("turn", [[result("x")], [result("x"), user(), calls("x")]])
+def test_the_time_to_group_grows_with_the_history_alone(turn: List[Message]) -> None:
+    history = _Counted(turn * 1000)
+    list(Groups(history, one))
+    assert history.read < 10 * len(history)

@@ -8,8 +8,8 @@ very end of the history is still open and stays.
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from collections import deque
+from typing import Callable, Deque, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from contextstore.context.links import (
     NO_ID,
@@ -20,15 +20,12 @@ from contextstore.context.links import (
     made_legal,
     results_of,
     says_nothing,
-    without_calls,
     without_results,
 )
+from contextstore.context.matching import Matching
 from contextstore.messages import Message
 
 __all__ = ["Group", "Groups"]
-
-# A message of text without these fields makes no call and carries no result.
-_LINKS = frozenset(("tool_calls", "function_call", "type"))
 
 
 class Group:
@@ -115,10 +112,13 @@ class Groups:
         self._cost = cost
         self._aside: Set[int] = set(aside)
         self._last_aside = max(aside, default=-1)
-        self._claims: Dict[int, List[int]] = {}
-        self._calls: Dict[str, List[int]] = {}
+        # By call: where its results stand, newest first, and whose they are.
+        self._claims: Dict[int, List[Tuple[int, List[str]]]] = {}
+        # Where the calls of an id stand, newest first, as far as they are indexed.
+        self._calls: Dict[str, Deque[int]] = {}
         self._made: Dict[int, List[str]] = {}
         self._indexed_from = len(messages)
+        self._unmatched_from = len(messages)
         # Whether nothing that stays follows what is looked at.
         self._at_end = open_end
 
@@ -135,14 +135,15 @@ class Groups:
         message = self._messages[at]
         if at in self._aside:
             return None, at - 1
-        if type(message.get("content")) is str and _LINKS.isdisjoint(message):
-            role = message.get("role")
-            if role == "user":
-                return Group((at,), (message,), self._cost, starts_turn=True), at - 1
-            if role == "assistant":
-                return Group((at,), (message,), self._cost), at - 1
-        if message.get("role") == "tool":
+        role = message.get("role")
+        if role == "tool":
+            group = self._answered_calls(at)
+            if group is not None:
+                return group, group.position - 1
             return self._results(at), at - 1
+        if (role == "user" or role == "assistant") and _has_no_links(message):
+            group = Group((at,), (message,), self._cost, starts_turn=role == "user")
+            return group, at - 1
         if ("type" in message and is_response_output(message)) or self._calls_at(at):
             start = self._start_of_calls(at)
             return self._call_group(start, at), start - 1
@@ -179,13 +180,32 @@ class Groups:
             and not calls_of(before)
         )
 
+    def _answered_calls(self, at: int) -> Optional[Group]:
+        """Return the calls whose results, each in its place, end at a position.
+
+        Nearly all results stand so; None leaves the others to be matched one by one.
+        """
+        if at > self._unmatched_from or self._claims:
+            return None
+        start = at - 1
+        while start > 0 and self._messages[start].get("role") == "tool":
+            start -= 1
+        # Of what is looked at here in vain, nothing is looked at again.
+        self._unmatched_from = start
+        if start <= self._last_aside:
+            return None
+        run = self._messages[start : at + 1]
+        if not _answer_in_order(run):
+            return None
+        return Group(tuple(range(start, at + 1)), run, self._cost)
+
     def _results(self, at: int) -> Optional[Group]:
         """Set results aside for their call; without one, give what else is said."""
         ids = results_of(self._messages[at])
         callers = [self._caller(call_id, at) for call_id in ids]
         found = [caller for caller in callers if caller is not None]
         if found:
-            self._claims.setdefault(max(found), []).append(at)
+            self._claims.setdefault(max(found), []).append((at, ids))
             return None
         left = without_results(self._messages[at], ids)
         if left is None:
@@ -198,21 +218,28 @@ class Groups:
         if not call_id:
             return None
         while True:
-            for at in self._calls.get(call_id, ()):
-                if at < before:
-                    return at
-            if self._indexed_from == 0:
+            calls = self._calls.get(call_id)
+            # What is asked for next stands further back still.
+            while calls and calls[0] >= before:
+                calls.popleft()
+            if calls:
+                return calls[0]
+            if not self._index_more():
                 return None
-            self._index_one()
 
-    def _index_one(self) -> None:
-        self._indexed_from -= 1
-        at = self._indexed_from
-        message = self._messages[at]
-        if at in self._aside or _has_no_links(message):
-            return
-        for call_id in self._calls_at(at):
-            self._calls.setdefault(call_id, []).append(at)
+    def _index_more(self) -> bool:
+        """Note the calls of the next older message that makes any; False at the end."""
+        while self._indexed_from > 0:
+            self._indexed_from -= 1
+            at = self._indexed_from
+            if _has_no_links(self._messages[at]) or at in self._aside:
+                continue
+            made = self._calls_at(at)
+            for call_id in made:
+                self._calls.setdefault(call_id, deque()).append(at)
+            if made:
+                return True
+        return False
 
     def _calls_at(self, at: int) -> List[str]:
         made = self._made.get(at)
@@ -227,6 +254,8 @@ class Groups:
         one another, share their results.
         """
         is_output = is_response_output(self._messages[end])
+        if not is_output and type(self._messages[end].get("content")) is not list:
+            return end
         start = end
         while start > 0 and start - 1 not in self._aside:
             before, after = self._messages[start - 1], self._messages[start]
@@ -239,14 +268,15 @@ class Groups:
 
     def _call_group(self, start: int, end: int) -> Optional[Group]:
         run = range(start, end + 1)
-        carriers = sorted(result for at in run for result in self._claims.pop(at, ()))
+        claims = [claim for at in run for claim in self._claims.pop(at, ())]
+        carriers = sorted([at for at, _ in claims])
         made = [call_id for at in run for call_id in self._calls_at(at)]
-        given = [i for at in carriers for i in results_of(self._messages[at])]
+        given = [call_id for _, ids in claims for call_id in ids]
         # One result for each call: so it nearly always is.
         if made and NO_ID not in made and sorted(made) == sorted(given):
             self._note_moved(start, (*run, *carriers))
             return self._whole((*run, *carriers))
-        matching = _Matching(self._messages, run, carriers)
+        matching = Matching(self._messages, run, carriers)
         if not (matching.unanswered and self._is_open(end, carriers)):
             matching.leave_out_unanswered()
         positions = tuple(at for at, _ in matching.kept)
@@ -305,79 +335,35 @@ def _calls_in_blocks(before: Message, after: Message) -> bool:
     )
 
 
+def _answer_in_order(run: Sequence[Message]) -> bool:
+    """Tell whether messages are a chat's calls and, in their order, all results."""
+    calling = run[0]
+    calls = calling.get("tool_calls")
+    if (
+        type(calls) is not list
+        or len(calls) != len(run) - 1
+        or calling.get("role") != "assistant"
+        or type(calling.get("content")) is list
+        or "type" in calling
+    ):
+        return False
+    for call, result in zip(calls, run[1:]):
+        call_id = call.get("id") if type(call) is dict else None
+        if (
+            not call_id
+            or type(call_id) is not str
+            or result.get("tool_call_id") != call_id
+            or type(result.get("content")) is not str
+        ):
+            return False
+    return True
+
+
 def _has_no_links(message: Message) -> bool:
-    return type(message.get("content")) is str and _LINKS.isdisjoint(message)
-
-
-class _Matching:
-    """Match the calls of a run with their results, and take out what has no match.
-
-    Attributes:
-        kept: position and message of what is left, calls before results.
-        mended: positions of messages that lost some of their calls or results.
-        unanswered: ids of calls by position of their message.
-    """
-
-    def __init__(
-        self, messages: Sequence[Message], run: range, carriers: List[int]
-    ) -> None:
-        self.kept: List[Tuple[int, Message]] = [(at, messages[at]) for at in run]
-        self.mended: List[int] = []
-        open_calls = Counter(
-            call_id for at in run for call_id in calls_of(messages[at]) if call_id
-        )
-        for at in carriers:
-            self._take_results(at, messages[at], open_calls)
-        self.unanswered: Dict[int, List[str]] = {}
-        # Of two calls with one id, the newer is the one that was answered.
-        for at in run:
-            missing = _take_missing(calls_of(messages[at]), open_calls)
-            if missing:
-                self.unanswered[at] = missing
-
-    def _take_results(
-        self, at: int, message: Message, open_calls: Dict[str, int]
-    ) -> None:
-        surplus: List[str] = []
-        for call_id in results_of(message):
-            if open_calls.get(call_id, 0) > 0:
-                open_calls[call_id] -= 1
-            else:
-                surplus.append(call_id)
-        self._keep(at, without_results(message, surplus) if surplus else message)
-        if surplus:
-            self.mended.append(at)
-
-    def _keep(self, at: int, message: Optional[Message]) -> None:
-        if message is not None:
-            self.kept.append((at, message))
-
-    def leave_out_unanswered(self) -> None:
-        """Take out calls without a result, and reasoning that then leads to nothing."""
-        matched, self.kept = self.kept, []
-        for at, message in matched:
-            if at in self.unanswered:
-                self._keep(at, without_calls(message, self.unanswered[at]))
-                self.mended.append(at)
-            elif not says_nothing(message):
-                self.kept.append((at, message))
-        self._leave_out_bare_reasoning()
-
-    def _leave_out_bare_reasoning(self) -> None:
-        kept: List[Tuple[int, Message]] = []
-        leads_on = False
-        for at, message in reversed(self.kept):
-            if leads_on or not is_reasoning(message):
-                leads_on = is_response_output(message)
-                kept.append((at, message))
-        self.kept = kept[::-1]
-
-
-def _take_missing(call_ids: List[str], open_calls: Dict[str, int]) -> List[str]:
-    """Return the ids of calls that stay open, newest first, and count them off."""
-    missing: List[str] = []
-    for call_id in reversed(call_ids):
-        if not call_id or open_calls[call_id] > 0:
-            missing.append(call_id)
-            open_calls[call_id] -= 1
-    return missing
+    """Tell of nearly all messages that make no call, by a look, that they make none."""
+    return (
+        type(message.get("content")) is str
+        and "tool_calls" not in message
+        and "function_call" not in message
+        and "type" not in message
+    )
