@@ -19,6 +19,7 @@ from contextstore import (
     SQLiteMemory,
 )
 from contextstore.store import indexes
+from tests.testing.backends import DictRetrieval
 
 Message = Dict[str, Any]
 
@@ -262,3 +263,30 @@ def test_what_is_held_of_sessions_is_bounded_at_the_cost_of_one(
     assert 40 < held._weight <= 50
     store.delete_session("s29")
     assert sum(one.weight for one in held._sessions.values()) == held._weight
+
+
+class TestBackendsThatFail:
+    def test_a_vector_that_could_not_be_replaced_stays_dead(self) -> None:
+        class Failing(DictRetrieval):
+            fails = False
+
+            async def add(
+                self, session_id: str, message_id: str, vector: Any, metadata: Any
+            ) -> None:
+                if self.fails:
+                    raise OSError("no answer")
+                await super().add(session_id, message_id, vector, metadata)
+
+        async def use() -> None:
+            vectors = Failing()
+            config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+            store = SessionStore(InMemoryMemory(), vectors, config)
+            await store.save_context("s", [said("1", "red"), said("2", "green")])
+            vectors.fails = True
+            await store.update_interaction("s", "2", said("2", "blue"))
+            with pytest.raises(EmbeddingError):
+                await store.wait_for_embeddings()
+            hits = await store.retrieve_relevant("s", "green", mode="dense")
+            assert [hit.message_id for hit in hits] == ["1"]
+
+        asyncio.run(use())

@@ -297,3 +297,24 @@ def test_a_store_of_sessions_embeds_what_lacks_a_vector(tmp_path: Path) -> None:
             assert [item.message_id for item in found] == ["a"]
 
     asyncio.run(use())
+
+
+def test_no_vector_is_kept_of_a_message_that_is_gone(tmp_path: Path) -> None:
+    async def use() -> None:
+        memory = SQLiteMemory(tmp_path / "chat.db")
+        vectors = SQLiteEmbeddingStore(tmp_path / "chat.db")
+        elsewhere = SQLiteEmbeddingStore(tmp_path / "vectors.db")
+        beside = vectors.for_model("m").for_messages_of(memory)
+        async with memory, vectors, elsewhere:
+            assert beside is not vectors
+            for apart in (elsewhere, SQLiteEmbeddingStore(":memory:")):
+                assert apart.for_messages_of(memory) is apart
+            assert vectors.for_messages_of(object()) is vectors
+            await memory.save_context("s", [message("a"), message("b")])
+            await memory.delete_interaction("s", "b")
+            for name in ("a", "b"):
+                await beside.add("s", name, [1.0, 0.0])
+            assert await vectors.for_model("m").message_ids("s") == ["a"]
+            assert await vectors.message_ids("s") == []
+
+    asyncio.run(use())

@@ -199,6 +199,16 @@ class ScanningBackend(RetrievalBackend):
     async def session_ids(self) -> List[str]:
         """Return the ids of all sessions that have a vector, sorted."""
 
+    def for_messages_of(self, memory: object) -> ScanningBackend:
+        """Return this store, seen as the place of the vectors of a memory's messages.
+
+        Where both share a file, what is added there for a message that is not stored,
+        or not any more, is not kept: so none stays behind a message that was deleted
+        while it was embedded, even if the process dies. Anywhere else it is the store
+        itself.
+        """
+        return self
+
     @abstractmethod
     async def metadata_of(
         self, session_id: str, message_ids: Sequence[str]

@@ -41,11 +41,13 @@ class Entry(NamedTuple):
         text: what is embedded.
         metadata: what is kept beside the vector; its ``text`` tells whether a vector
             is that of the text as it is now.
+        is_stored: whether it is the text of a stored message.
     """
 
     message_id: str
     text: str
     metadata: Dict[str, Any]
+    is_stored: bool = False
 
 
 class Attempt(NamedTuple):
@@ -91,6 +93,7 @@ class VectorUpkeep:
         batch_size: how many texts one call of ``embed_fn`` gets at most.
         whole: the store that ``backend`` may be one model's part of; what is taken
             away is taken from all of it.
+        memory: where the messages are stored.
     """
 
     def __init__(
@@ -99,8 +102,12 @@ class VectorUpkeep:
         embed_fn: Optional[EmbedFn],
         batch_size: int,
         whole: RetrievalBackend,
+        memory: object,
     ) -> None:
         self.backend = backend
+        self._of_messages = backend
+        if isinstance(backend, ScanningBackend):
+            self._of_messages = backend.for_messages_of(memory)
         self._whole = whole
         self._embed_fn = embed_fn
         self._batch_size = batch_size
@@ -382,11 +389,10 @@ class VectorUpkeep:
         session_id, message_id = flight.session_id, entry.message_id
         if message_id not in flight.wanted:
             return
+        place = self._of_messages if entry.is_stored else self.backend
+        await reach(place, place.add(session_id, message_id, vector, entry.metadata))
+        # Not before: until then, what a search would find is the vector that died.
         self._tombstones.revive(session_id, message_id)
-        await reach(
-            self.backend,
-            self.backend.add(session_id, message_id, vector, entry.metadata),
-        )
         if message_id not in flight.wanted:
             # The message went while its vector was being written.
             await self._take_away(session_id, [message_id])

@@ -65,7 +65,8 @@ class EmbeddingStatus:
 
 def entry_of(document: Document) -> Entry:
     """Return what is embedded of a message: its text, with the name before it."""
-    return Entry(document.message_id, index_text(document), {"text": document.text})
+    beside = {"text": document.text}
+    return Entry(document.message_id, index_text(document), beside, is_stored=True)
 
 
 class CatchUp:

@@ -93,7 +93,7 @@ class SessionStore(Closing):
         self._writer = Writer(memory, Stamps.of(None, None))
         self._background = BackgroundWork()
         self.config.check(retrieval)
-        self._upkeep = _upkeep_of(retrieval, self.config)
+        self._upkeep = _upkeep_of(retrieval, self.config, memory)
         self._indexes = SessionIndexes(memory)
         self._catch_up = CatchUp(memory, self._indexes)
         self._recall = Recall(self.config.weights)
@@ -518,7 +518,8 @@ class SessionStore(Closing):
                 f"apart; make a new one and call embed_missing"
             )
         config = replace(self.config, embed_fn=embed_fn)
-        upkeep = VectorUpkeep(vectors, embed_fn, config.embed_batch_size, retrieval)
+        size = config.embed_batch_size
+        upkeep = VectorUpkeep(vectors, embed_fn, size, retrieval, self.memory)
         run = partial(
             CatchUp(self.memory, self._indexes).run_anew,
             retrieval.for_model(old_name),
@@ -640,12 +641,15 @@ def _refuse_other(part: object, kind: Type[object], name: str) -> None:
 
 
 def _upkeep_of(
-    retrieval: Optional[RetrievalBackend], config: SessionStoreConfig
+    retrieval: Optional[RetrievalBackend],
+    config: SessionStoreConfig,
+    memory: MemoryBackend,
 ) -> Optional[VectorUpkeep]:
     if retrieval is None:
         return None
     vectors = retrieval.for_model(model_name(config.embed_fn))
-    return VectorUpkeep(vectors, config.embed_fn, config.embed_batch_size, retrieval)
+    size = config.embed_batch_size
+    return VectorUpkeep(vectors, config.embed_fn, size, retrieval, memory)
 
 
 def _entries(written: List[Message]) -> List[Entry]:

@@ -76,6 +76,11 @@ class SQLiteMemory(MemoryBackend):
         self._lease = Lease(absolute_path(path), durability)
         weakref.finalize(self, self._lease.drop)
 
+    @property
+    def location(self) -> str:
+        """Give the absolute path of the file, or ``:memory:``."""
+        return self._lease.location
+
     async def load_context(
         self, session_id: str, k: Optional[int] = None
     ) -> List[Dict[str, Any]]:

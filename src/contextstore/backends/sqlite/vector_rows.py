@@ -139,6 +139,21 @@ def keep(
     _count(connection, head, len(vectors))
 
 
+def of_messages(
+    connection: sqlite3.Connection, session_id: str, vectors: Sequence[StoredVector]
+) -> List[StoredVector]:
+    """Return those of the vectors whose messages are stored in this file."""
+    return [
+        vector
+        for vector in vectors
+        if connection.execute(
+            "SELECT 1 FROM context_sessions JOIN context_messages ON session = number"
+            " WHERE session_id = ? AND message_id = ?",
+            (session_id, vector[0]),
+        ).fetchone()
+    ]
+
+
 def _create(connection: sqlite3.Connection, place: VectorPlace, dimension: int) -> Head:
     connection.execute(
         "INSERT INTO context_vector_sessions (session_id, model, dimension)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sqlite3
 import weakref
@@ -23,8 +24,9 @@ from typing import (
 from contextstore import messages
 from contextstore._hop import call
 from contextstore.backends.sqlite import vector_rows
+from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
-from contextstore.backends.sqlite.memory import absolute_path
+from contextstore.backends.sqlite.memory import SQLiteMemory, absolute_path
 from contextstore.backends.sqlite.shared import Lease
 from contextstore.backends.sqlite.vector_rows import Head, StoredVector, VectorPlace
 from contextstore.errors import ConfigurationError
@@ -96,8 +98,20 @@ class SQLiteEmbeddingStore(VectorStore):
             )
         self._lease = Lease(absolute_path(path), durability)
         self._cache = VectorCache(cache_bytes)
+        self._only_of_messages = False
         # What views share with the store: with the last of them the file is let go.
         weakref.finalize(self._cache, self._lease.drop)
+
+    def for_messages_of(self, memory: object) -> SQLiteEmbeddingStore:
+        """Return this store, which keeps no vector of a message that is gone.
+
+        That is so where the messages are in this file; else it is the store itself.
+        """
+        if not (isinstance(memory, SQLiteMemory) and self._is_in_file_of(memory)):
+            return self
+        view = copy.copy(self)
+        view._only_of_messages = view._is_view = True
+        return view
 
     async def has_embedding(self, session_id: str, message_id: str) -> bool:
         """Tell whether the session holds a vector under this message id."""
@@ -152,6 +166,7 @@ class SQLiteEmbeddingStore(VectorStore):
                 _keep_fitting,
                 place=self._place(session_id),
                 dimension=dimension,
+                only_of_messages=self._only_of_messages,
                 vectors=[
                     (message_id, messages.encode(metadata), to_bytes(components))
                     for message_id, components, metadata in vectors
@@ -362,6 +377,12 @@ class SQLiteEmbeddingStore(VectorStore):
     def _models_deleted(self) -> Optional[str]:
         return self._model if self._is_view else None
 
+    def _is_in_file_of(self, memory: SQLiteMemory) -> bool:
+        here, there = self._lease.location, memory.location
+        if MEMORY in (here, there):
+            return False
+        return os.path.realpath(here) == os.path.realpath(there)
+
     def _place(self, session_id: str) -> VectorPlace:
         validate_session_id(session_id)
         return VectorPlace(self._lease.location, session_id, self._model)
@@ -372,7 +393,13 @@ def _keep_fitting(
     place: VectorPlace,
     dimension: int,
     vectors: List[StoredVector],
+    *,
+    only_of_messages: bool,
 ) -> None:
+    if only_of_messages:
+        vectors = vector_rows.of_messages(connection, place.session_id, vectors)
+    if not vectors:
+        return
     stored = vector_rows.dimension_of(connection, place.model)
     check_dimension(stored, dimension)
     vector_rows.keep(connection, place, dimension, vectors)
