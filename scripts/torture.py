@@ -310,9 +310,10 @@ older than the mend still counts it.
 - `verify()` failed with a TypeError over rows that hold values of another type.
   (`test_verify_tells_of_values_of_another_type`)
 
-What no load can see: a damaged log that gives an earlier state, the newest message of
-the newest session where its entry is lost from both indexes, and a pinned message whose
-entry is lost from the index of pinned ones (`load_pinned`; `verify()` sees it)."""
+What no load can see: a damaged log that gives an earlier state; for a `k`, the newest
+messages of the session made last where their entries are lost from the index of
+positions and another session was written to since (`verify()` sees it); a pinned
+message whose entry is lost from the index of pinned ones (`verify()` sees it)."""
 
 
 if __name__ == "__main__":

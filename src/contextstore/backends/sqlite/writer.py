@@ -265,11 +265,13 @@ class Writer:
         """See to it that the thread looks at the queue; call it with its lock held."""
         if self._called:
             return
-        self._called = True
+        # Noted last: an interrupt in between must not leave a call that nobody hears.
         if self._thread is None:
-            self._thread = OwnThread(self._serve, "contextstore-sqlite-write")
-            self._thread.start()
+            thread = OwnThread(self._serve, "contextstore-sqlite-write")
+            thread.start()
+            self._thread = thread
         self._calls.put(True)
+        self._called = True
 
     def _closed_error(self) -> ClosedError:
         return ClosedError(f"{self._location} was closed", location=self._location)
