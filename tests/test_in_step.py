@@ -265,6 +265,29 @@ def test_what_is_held_of_sessions_is_bounded_at_the_cost_of_one(
     assert sum(one.weight for one in held._sessions.values()) == held._weight
 
 
+class TestWhatIsNoMessage:
+    def test_it_is_found_as_long_as_its_vector_is_there(self, tmp_path: Path) -> None:
+        async def use() -> None:
+            memory = SQLiteMemory(tmp_path / "chat.db")
+            vectors = SQLiteEmbeddingStore(tmp_path / "chat.db")
+            config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+            async with memory, vectors, SessionStore(memory, vectors, config) as store:
+                await store.save_context("s", [said("1", "red")])
+                for name in ("2", "3"):
+                    await vectors.add("s", name, [1.0, 2.0, 3.0], {"text": "red"})
+                await store.add_message_embedding("s", "4", "red too")
+                hits = await store.retrieve_relevant("s", "red")
+                assert sorted(hit.message_id for hit in hits) == ["1", "2", "3", "4"]
+                await vectors.delete("s", ["2", "4"])
+                hits = await store.retrieve_relevant("s", "red")
+                assert sorted(hit.message_id for hit in hits) == ["1", "3"]
+                await vectors.delete_session("s")
+                await store.save_context("s", [])
+                assert await store.retrieve_relevant("s", "red") == []
+
+        asyncio.run(use())
+
+
 class TestBackendsThatFail:
     def test_a_vector_that_could_not_be_replaced_stays_dead(self) -> None:
         class Failing(DictRetrieval):

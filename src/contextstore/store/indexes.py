@@ -55,6 +55,7 @@ class IndexedSession:
         self._strays: Dict[str, Document] = {}
         self._expected: Set[str] = set()
         self._all_known: Tuple[Tuple[str, ...], int] = ((), 0)
+        self._all_scanned: Tuple[Tuple[str, ...], int] = ((), 0)
 
     @property
     def documents(self) -> List[Document]:
@@ -105,6 +106,17 @@ class IndexedSession:
             self._strays.pop(message_id, None)
         self.index.truncate(self._count)
         self._add_strays()
+
+    def strays_beside(self, ids: Tuple[str, ...]) -> List[str]:
+        """Return what is held without being a message, and is not among these ids."""
+        checked, version = self._all_scanned
+        if not self._strays or (checked is ids and version == self.index.version):
+            return []
+        scanned = set(ids)
+        beside = [one for one in self._strays if one not in scanned]
+        if not beside:
+            self._all_scanned = (ids, self.index.version)
+        return beside
 
     def unknown(self, ids: Tuple[str, ...]) -> List[str]:
         """Return those ids that the index does not hold.

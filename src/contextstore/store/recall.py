@@ -168,20 +168,37 @@ class Recall:
         scan = await reach(
             store, store.scan(session_id, vector, weights.centring, pool, also)
         )
-        if scan is not None:
-            await self._take_in_strays(session, session_id, store, scan)
+        ids = () if scan is None else scan.ids
+        await self._let_go_of_strays(session, session_id, store, ids)
+        await self._take_in_strays(session, session_id, store, ids)
         return scan
+
+    async def _let_go_of_strays(
+        self,
+        session: IndexedSession,
+        session_id: str,
+        store: ScanningBackend,
+        scanned: Tuple[str, ...],
+    ) -> None:
+        """Forget what was no message, and has no vector any more either."""
+        with session.lock:
+            doubtful = session.strays_beside(scanned)
+        if not doubtful:
+            return
+        stored = await reach(store, store.metadata_of(session_id, doubtful))
+        with session.lock:
+            session.drop_strays([one for one in doubtful if one not in stored])
 
     async def _take_in_strays(
         self,
         session: IndexedSession,
         session_id: str,
         store: ScanningBackend,
-        scan: DenseScan,
+        scanned: Tuple[str, ...],
     ) -> None:
         """Index what has a vector but is no message, by the text kept with it."""
         with session.lock:
-            strays = session.unknown(scan.ids)
+            strays = session.unknown(scanned)
         if not strays:
             return
         stored = await reach(store, store.metadata_of(session_id, strays))
