@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import (
     Any,
     Callable,
@@ -25,6 +26,8 @@ __all__ = ["MessageFilter", "Prompt", "prompt_of"]
 MessageFilter = Callable[[Message], bool]
 
 Entry = Tuple[int, Message]
+
+_id = itemgetter("id")
 
 
 class Prompt:
@@ -123,7 +126,7 @@ def _ids_within(
     for start, end in runs:
         run = messages[start:end]
         try:
-            ids += [message["id"] for message in run]
+            ids += map(_id, run)
         except KeyError:
             ids += [message["id"] for message in run if "id" in message]
     return ids
@@ -136,16 +139,15 @@ def _ids_of(messages: Sequence[Message], positions: Collection[int]) -> List[Any
     return _ids_within(messages, ((at, at + 1) for at in sorted(positions) if at >= 0))
 
 
-_ATOMS = frozenset((str, int, float, bool, type(None)))
-
-
 def _copy(value: Any) -> Any:
     """Return a deep copy of a JSON value."""
     if isinstance(value, dict):
-        return {
-            key: item if type(item) in _ATOMS else _copy(item)
-            for key, item in value.items()
-        }
+        # Most values are texts: only the others need a look of their own.
+        copied = dict(value)
+        for key, item in value.items():
+            if type(item) is not str:
+                copied[key] = _copy(item)
+        return copied
     if isinstance(value, list):
-        return [item if type(item) in _ATOMS else _copy(item) for item in value]
+        return [item if type(item) is str else _copy(item) for item in value]
     return value
