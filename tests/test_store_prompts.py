@@ -123,6 +123,19 @@ class TestWindow:
         assert store.build_context("s", 100).messages == []
         assert store.build_context("s", 100, "what?").messages == []
 
+    def test_a_budget_of_nothing_holds_nothing(self, memory: MemoryBackend) -> None:
+        store = SyncSessionStore(memory)
+        store.save_context("s", talk())
+        for query in (None, "apples"):
+            result = store.build_context("s", 0, query)
+            assert result.messages == []
+            assert result.metadata["infeasible"]
+
+    def test_options_are_a_dict(self) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        with pytest.raises(InvalidInputError, match="strategy_opts"):
+            store.build_context("s", 100, strategy_opts=5)  # type: ignore[arg-type]
+
     @pytest.mark.parametrize("max_tokens", [0, -1, True, 1.5, "100", None])
     def test_the_budget_is_a_number_of_tokens(self, max_tokens: Any) -> None:
         with pytest.raises(InvalidInputError):

@@ -64,3 +64,15 @@ def test_any_text_has_terms(text: str) -> None:
     for term in terms_of(text):
         assert term
         assert term == term.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("자전거를 샀어요", "자전거"),
+        ("Ｗｉｅｎ", "wien"),  # noqa: RUF001 - it is meant
+        ("Mu\u0308nchen", "m\u00fcnchen"),
+    ],
+)
+def test_words_are_the_same_in_all_their_forms(text: str, other: str) -> None:
+    assert set(words_of(other)) <= set(words_of(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Iterator, List
 
@@ -22,10 +23,11 @@ STOP_WORDS = frozenset(_COMMONEST.split())
 """The words of English that say least about a subject."""
 
 _WORD = re.compile(r"[^\W_]+")
-# Scripts that set no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
+# Scripts that set no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han. And
+# Hangul, whose words carry their particles without one.
 _UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]+)"
 )
 _POSSESSIVE = re.compile(r"['\u2019]s\b")
 _VOWELS = frozenset("aeiouy")
@@ -34,10 +36,14 @@ _VOWELS = frozenset("aeiouy")
 def words_of(text: str) -> List[str]:
     """Return the words of a text in lower case, without a possessive 's.
 
-    Where a script sets no spaces, each two characters side by side are a word.
+    Where a script sets no spaces, each two characters side by side are a word. Forms
+    of one character that Unicode calls compatible, such as wide letters, are the same.
     """
+    is_ascii = text.isascii()
+    if not is_ascii:
+        text = unicodedata.normalize("NFKC", text)
     words: List[str] = _WORD.findall(_POSSESSIVE.sub("", text.lower()))
-    if text.isascii():
+    if is_ascii:
         return words
     return [part for word in words for part in _parts(word)]
 

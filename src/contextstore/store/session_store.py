@@ -25,6 +25,7 @@ from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.results import EraseReceipt, PruneResult, WriteResult
 from contextstore.backends.stamps import Stamps
 from contextstore.backends.writes import Writer, Written
+from contextstore.context.arguments import checked_options, checked_tokens
 from contextstore.context.builder import BuildResult, ContextBuilder
 from contextstore.context.strategies.relevant import DEFAULT_RECENT_SHARE
 from contextstore.errors import ConfigurationError, EmbeddingError
@@ -389,11 +390,12 @@ class SessionStore(Closing):
                 ``strategy`` were both given.
         """
         session_id = messages.validate_session_id(session_id)
+        max_tokens = checked_tokens(max_tokens, "max_tokens")
         snippet_chars = prompts.validate_snippet_chars(snippet_chars)
         prompts.refuse_both(query, strategy)
         builder = builder or self.config.builder
         build = partial(builder.abuild, tools=tools, tool_choice=tool_choice)
-        options = dict(strategy_opts or {})
+        options = dict(checked_options(strategy_opts))
         if query is not None:
             ranked = await self.retrieve_relevant(session_id, query, k=_MOST_RECALLED)
             session = self._indexes.known(session_id)
@@ -411,7 +413,9 @@ class SessionStore(Closing):
         if prompts.needs_whole_history(options):
             history = await self.load_context(session_id)
         else:
-            history = await self.load_window(session_id, max_tokens, builder=builder)
+            history = await prompts.load_window(
+                self.memory, session_id, max_tokens, builder
+            )
         return await build(history, max_tokens, strategy, options)
 
     async def load_window(
