@@ -289,6 +289,20 @@ class TestWhatIsNoMessage:
 
 
 class TestBackendsThatFail:
+    def test_dead_vectors_take_no_place_of_living_ones(self) -> None:
+        async def use() -> None:
+            config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+            store = SessionStore(InMemoryMemory(), DictRetrieval(), config)
+            lasting = [said("1", "an old and long sentence")]
+            dead = [said(f"d{at}", "red") for at in range(150)]
+            await store.save_context("s", [*lasting, *dead])
+            await store.delete_interaction("s", "d0")
+            (hit,) = await store.retrieve_relevant("s", "red")
+            assert hit.message_id == "1"
+            assert hit.cosine is not None
+
+        asyncio.run(use())
+
     def test_a_vector_that_could_not_be_replaced_stays_dead(self) -> None:
         class Failing(DictRetrieval):
             fails = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
@@ -72,8 +73,15 @@ def search(
         also = asked.best_by_words() if asked.pooled else ()
         scan = _hop.drive(store.scan("s", vector or [], weights.centring, pool, also))
     elif store is not None:
-        scan = _hop.drive(scan_backend(store, "s", vector or [], weights, vector_sum))
+        nearest = partial(_nearest, store)
+        scan = _hop.drive(scan_backend(nearest, vector or [], weights, vector_sum))
     return asked.rank(k, scan)
+
+
+async def _nearest(
+    store: RetrievalBackend, vector: Sequence[float], k: int
+) -> List[RetrievedItem]:
+    return await _hop.reach(store, store.search("s", vector, k))
 
 
 def ids(found: Sequence[Ranked]) -> List[str]:

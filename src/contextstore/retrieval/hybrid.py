@@ -17,11 +17,10 @@ are given oldest first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Awaitable, Callable, List, Optional, Sequence
 
-from contextstore import _hop
 from contextstore.retrieval.arithmetic import make_columns
-from contextstore.retrieval.base import RetrievalBackend
+from contextstore.retrieval.base import RetrievedItem
 from contextstore.retrieval.columns import Column
 from contextstore.retrieval.dense import DenseScan, VectorSum
 from contextstore.retrieval.documents import SessionIndex
@@ -172,8 +171,7 @@ def _cosine(scan: DenseScan, place: int) -> Optional[float]:
 
 
 async def scan_backend(
-    store: RetrievalBackend,
-    session_id: str,
+    nearest: Callable[[Sequence[float], int], Awaitable[List[RetrievedItem]]],
     query_vector: Sequence[float],
     weights: RetrievalWeights,
     vector_sum: Optional[VectorSum] = None,
@@ -182,13 +180,16 @@ async def scan_backend(
 
     Where the sum of its vectors is known, the pool is that of the query with a share of
     the mean taken out, and a second search gives the cosines.
+
+    Args:
+        nearest: searches a session for a vector, and gives so many at most.
     """
     pool = weights.pool
-    hits = await _hop.reach(store, store.search(session_id, query_vector, pool))
+    hits = await nearest(query_vector, pool)
     cosines = {item.message_id: item.score for item in hits}
     shifted = vector_sum and vector_sum.shifted(query_vector, weights.centring)
     if shifted:
-        hits = await _hop.reach(store, store.search(session_id, shifted, pool))
+        hits = await nearest(shifted, pool)
     if not hits:
         return None
     scores = [item.score for item in hits]

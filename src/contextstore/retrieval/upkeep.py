@@ -279,7 +279,12 @@ class VectorUpkeep:
 
     async def search(self, session_id: str, query: str, k: int) -> List[RetrievedItem]:
         """Return the ``k`` living messages nearest to a query, best first."""
-        vector = await self.embed_query(query)
+        return await self.nearest(session_id, await self.embed_query(query), k)
+
+    async def nearest(
+        self, session_id: str, vector: Sequence[float], k: int
+    ) -> List[RetrievedItem]:
+        """Return the ``k`` living messages nearest to a vector, best first."""
         asked = k
         while True:
             found = await reach(

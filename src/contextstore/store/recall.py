@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore._hop import call, reach
@@ -158,7 +159,8 @@ class Recall:
             return None
         store, weights = upkeep.backend, self._weights
         if not isinstance(store, ScanningBackend):
-            return await scan_backend(store, session_id, vector, weights)
+            nearest = partial(upkeep.nearest, session_id)
+            return await scan_backend(nearest, vector, weights)
         pool: Optional[int] = None
         also: Sequence[str] = ()
         with session.lock:
