@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Callable, Collection, Iterator, List, Optional, Sequence
 
 from contextstore.context.groups import Group, Groups
@@ -129,9 +130,8 @@ def _maybe_pinned(messages: Sequence[Message]) -> List[int]:
         while head < len(messages) and messages[head]["role"] in _PINNED_ROLES:
             head += 1
         # Most histories have no other: a set says so in half the time of a list.
-        signs = {
-            "metadata" in message or message["role"] for message in messages[head:]
-        }
+        rest = islice(messages, head, None)
+        signs = {"metadata" in message or message["role"] for message in rest}
         if signs.isdisjoint(_SIGNS):
             return list(range(head))
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from operator import itemgetter
 from typing import (
     Any,
@@ -124,10 +125,10 @@ def _ids_within(
     """Return the ids of all messages of these runs that have one."""
     ids: List[Any] = []
     for start, end in runs:
-        run = messages[start:end]
         try:
-            ids += map(_id, run)
+            ids += [*map(_id, islice(messages, start, end))]
         except KeyError:
+            run = islice(messages, start, end)
             ids += [message["id"] for message in run if "id" in message]
     return ids
 
