@@ -56,6 +56,12 @@ def talk(times: int = 1) -> List[Message]:
     return history
 
 
+def call(call_id: str) -> Message:
+    function = {"name": "weigh", "arguments": "{}"}
+    calls = [{"id": call_id, "type": "function", "function": function}]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
+
+
 def ids(messages: List[Message]) -> List[str]:
     return [message["id"] for message in messages]
 
@@ -122,6 +128,26 @@ class TestWindow:
         assert store.load_window("s", 100) == []
         assert store.build_context("s", 100).messages == []
         assert store.build_context("s", 100, "what?").messages == []
+
+    def test_an_old_pinned_call_keeps_its_result(self) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        pair = [
+            {**call("x"), "id": "call", "metadata": {"pinned": True}},
+            {"id": "result", "role": "tool", "tool_call_id": "x", "content": "12"},
+        ]
+        store.save_context("s", [*pair, *talk(12)])
+        result = store.build_context("s", 300)
+        assert ids(result.messages)[:2] == ["call", "result"]
+
+    def test_results_of_older_calls_do_not_fill_the_window(self) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        late = {"role": "tool", "tool_call_id": "x", "content": "word " * 500}
+        store.save_context("s", [call("x"), *talk(8), late])
+        history = store.load_context("s")
+        for budget in range(500, 3_000, 100):
+            result = store.build_context("s", budget, strategy="recent_only")
+            whole = ContextBuilder().build(history, budget, "recent_only")
+            assert result.messages == whole.messages
 
     def test_a_budget_of_nothing_holds_nothing(self, memory: MemoryBackend) -> None:
         store = SyncSessionStore(memory)
