@@ -343,6 +343,16 @@ def test_a_tokenizer_file_counts(
             tokenizer_from_name(str(path))
 
 
+def test_without_its_package_a_tokenizer_file_names_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_optional, "find", lambda module: None)
+    with pytest.raises(MissingDependencyError) as caught:
+        tokenizer_from_name("tokenizer.json")
+    assert caught.value.extra == "tokenizers"
+    assert "pip install 'contextstore[tokenizers]'" in str(caught.value)
+
+
 def test_mistral_is_counted_by_its_own_package(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

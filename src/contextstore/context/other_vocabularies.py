@@ -24,9 +24,9 @@ def is_mistral(name: str) -> bool:
 def mistral_counter() -> Optional[Callable[[str], int]]:
     """Return what counts texts as Mistral's models do, or None without the package.
 
-    It is the vocabulary Tekken, which the package mistral-common carries with it. Older
-    models have another one, and chats a frame of other tokens, so that prompts counted
-    with it are approximate.
+    It is the vocabulary Tekken, which the package mistral-common (the extra
+    ``mistral``) carries with it. Older models have another one, and chats a frame of
+    other tokens, so that prompts counted with it are approximate.
     """
     package = _optional.find("mistral_common.tokens.tokenizers.mistral")
     if package is None:
@@ -43,7 +43,7 @@ def tokenizer_file_counter(path: str) -> Callable[[str], int]:
         InvalidInputError: the file cannot be read as such.
         MissingDependencyError: the package tokenizers is not installed.
     """
-    package = _optional.require("tokenizers", "tokens")
+    package = _optional.require("tokenizers", "tokenizers")
     try:
         tokenizer: Any = package.Tokenizer.from_str(Path(path).read_text("utf-8"))
     except Exception as error:

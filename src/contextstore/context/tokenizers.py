@@ -113,11 +113,12 @@ def tokenizer_from_name(name: TokenizerLike) -> Tokenizer:
     Args:
         name: a model (``"gpt-4"``, ``"azure/gpt-4o"``, ``"ft:gpt-4o:org::id"``), an
             encoding (``"o200k_base"``), or ``"fallback"`` for the estimator, which
-            needs nothing, or the path of a ``tokenizer.json`` (with the package
-            tokenizers). Models of Mistral are counted by mistral-common where that is
-            installed. An unknown model is counted with the newest vocabulary, and
-            ``approximate`` says so. Instead of a name: a function ``text -> int``, or
-            an object with a method ``count(text)`` or ``count_tokens(text)``.
+            needs nothing, or the path of a ``tokenizer.json`` (needs the extra
+            ``tokenizers``). Models of Mistral are counted by their own vocabulary where
+            the extra ``mistral`` is installed. An unknown model is counted with the
+            newest vocabulary, and ``approximate`` says so. Instead of a name: a
+            function ``text -> int``, or an object with a method ``count(text)`` or
+            ``count_tokens(text)``.
 
     Returns:
         The tokenizer. Where a vocabulary cannot be loaded it is the estimator under the
@@ -125,6 +126,8 @@ def tokenizer_from_name(name: TokenizerLike) -> Tokenizer:
 
     Raises:
         InvalidInputError: it is neither a name nor an object that can count.
+        MissingDependencyError: it is the path of a ``tokenizer.json``, and the package
+            tokenizers is not installed.
     """
     if isinstance(name, str):
         return _named(name)
