@@ -142,7 +142,8 @@ class TestWindow:
     def test_results_of_older_calls_do_not_fill_the_window(self) -> None:
         store = SyncSessionStore(InMemoryMemory())
         late = {"role": "tool", "tool_call_id": "x", "content": "word " * 500}
-        store.save_context("s", [call("x"), *talk(8), late])
+        said = {"role": "user", "content": "And now?"}
+        store.save_context("s", [call("x"), *talk(8), late, said])
         history = store.load_context("s")
         for budget in range(500, 3_000, 100):
             result = store.build_context("s", budget, strategy="recent_only")

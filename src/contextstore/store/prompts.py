@@ -9,8 +9,7 @@ from typing import Any, AsyncGenerator, Callable, Dict, List, Mapping, Optional
 from contextstore._hop import reach, wait
 from contextstore.backends.base import MemoryBackend
 from contextstore.context.builder import ContextBuilder
-from contextstore.context.groups import Groups
-from contextstore.context.links import calls_of, results_of
+from contextstore.context.windows import any_linked, cost_of, exceeds
 from contextstore.errors import (
     InteractionNotFoundError,
     InvalidInputError,
@@ -34,9 +33,6 @@ __all__ = [
 _MOST_SUMMARIES = 16
 
 _PAGE = 64
-
-# An empty prompt has no frame whose cost could be told.
-_NOTHING: Message = {"role": "user", "content": ""}
 
 
 async def load_window(
@@ -68,39 +64,22 @@ async def _read_window(
     cost, before = 0, None
     # What all costs is known at once; what of it a prompt can hold only by a look at
     # the whole window.
-    while cost <= max_tokens or not _exceeds(window, max_tokens, builder):
+    while cost <= max_tokens or not exceeds(window, max_tokens, builder):
         page = await reach(
             memory, memory.load_page(session_id, before=before, limit=_PAGE)
         )
         window[:0] = page
-        cost += builder.count([_NOTHING, *page]) - builder.count([_NOTHING])
+        cost += cost_of(page, builder)
         if len(page) < _PAGE:
             return window
         before = page[0]["id"]
     known = {message["id"] for message in window}
     pinned = await reach(memory, memory.load_pinned(session_id))
     older = [message for message in pinned if message["id"] not in known]
-    if any(calls_of(message) or results_of(message) for message in older):
+    if any_linked(older):
         # What belongs to them is pinned with them, and may stand anywhere.
         return await reach(memory, memory.load_context(session_id))
     return older + window
-
-
-def _exceeds(window: List[Message], max_tokens: int, builder: ContextBuilder) -> bool:
-    """Tell whether a window begins with a turn, and a budget cannot hold all of it.
-
-    Results whose call stands before the window do not count: it may cost more than they
-    do, or be gone.
-    """
-    if window[0].get("role") != "user" or results_of(window[0]):
-        return False
-    frame = builder.count([_NOTHING])
-    left = max_tokens
-    for group in Groups(window, lambda one: builder.count([_NOTHING, one]) - frame):
-        left -= group.tokens
-        if left < 0:
-            return True
-    return False
 
 
 def needs_whole_history(options: Mapping[str, Any]) -> bool:
