@@ -129,6 +129,21 @@ class TestWindow:
         assert store.build_context("s", 100).messages == []
         assert store.build_context("s", 100, "what?").messages == []
 
+    def test_what_is_asked_for_by_its_id_is_looked_for_everywhere(self) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        store.save_context("s", talk(12))
+        built = store.build_context("s", 300, strategy_opts={"pin": ["q-bears"]})
+        assert "q-bears" in ids(built.messages)
+        for builder in (None, ContextBuilder(default_strategy="relevant")):
+            built = store.build_context(
+                "s",
+                300,
+                strategy="relevant" if builder is None else None,
+                strategy_opts={"ranking": ["q-cars"]},
+                builder=builder,
+            )
+            assert "q-cars" in ids(built.messages)
+
     def test_an_old_pinned_call_keeps_its_result(self) -> None:
         store = SyncSessionStore(InMemoryMemory())
         pair = [

@@ -32,6 +32,7 @@ class ContextBuilder:
 
     Attributes:
         tokenizer: what counts texts.
+        default_strategy: the strategy of builds that name none.
         calibration_error: after ``calibrated``, how far off the counts were; else None.
     """
 
@@ -41,7 +42,7 @@ class ContextBuilder:
         default_strategy: str = "truncate_oldest",
     ) -> None:
         find_strategy(default_strategy)
-        self._default_strategy = default_strategy
+        self.default_strategy = default_strategy
         self.tokenizer = tokenizer_from_name(
             "fallback" if tokenizer is None else tokenizer
         )
@@ -58,7 +59,7 @@ class ContextBuilder:
         return cls(tokenizer_from_name(model_name))
 
     def __repr__(self) -> str:
-        return f"ContextBuilder({self.tokenizer!r}, {self._default_strategy!r})"
+        return f"ContextBuilder({self.tokenizer!r}, {self.default_strategy!r})"
 
     def calibrated(self, result: BuildResult, usage: Any) -> ContextBuilder:
         """Return a builder that counts as the provider did for an earlier prompt.
@@ -82,7 +83,7 @@ class ContextBuilder:
                 path="result",
             )
         factor = reported / result.total_tokens
-        builder = ContextBuilder(scaled(self.tokenizer, factor), self._default_strategy)
+        builder = ContextBuilder(scaled(self.tokenizer, factor), self.default_strategy)
         builder.calibration_error = abs(1 / factor - 1)
         return builder
 
@@ -192,7 +193,7 @@ class ContextBuilder:
             self._accounting,
             checked_messages(messages),
             budget - reserve,
-            self._default_strategy if strategy is None else strategy,
+            self.default_strategy if strategy is None else strategy,
             options,
             pre_filter,
             post_filter,

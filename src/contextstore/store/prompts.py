@@ -34,6 +34,8 @@ _MOST_SUMMARIES = 16
 
 _PAGE = 64
 
+_KEEP_THE_NEWEST = ("truncate_oldest", "recent_only")
+
 
 async def load_window(
     memory: MemoryBackend, session_id: str, max_tokens: int, builder: ContextBuilder
@@ -82,12 +84,16 @@ async def _read_window(
     return older + window
 
 
-def needs_whole_history(options: Mapping[str, Any]) -> bool:
+def needs_whole_history(strategy: str, options: Mapping[str, Any]) -> bool:
     """Tell whether a build depends on more than what a budget can hold.
 
-    A cut in steps is a function of the whole history, unless it is taken over from the
-    result before: made from a window, it would move with every turn.
+    Messages pinned by their ids may stand anywhere, and a strategy that is not known to
+    keep the newest may look for anything. A cut in steps is a function of the whole
+    history, unless it is taken over from the result before: made from a window, it
+    would move with every turn.
     """
+    if strategy not in _KEEP_THE_NEWEST or options.get("pin"):
+        return True
     return bool(options.get("headroom")) and options.get("previous") is None
 
 

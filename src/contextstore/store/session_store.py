@@ -410,7 +410,8 @@ class SessionStore(Closing):
                 options["summarizer"] = prompts.awaited(options["summarizer"])
                 history = await self.load_context(session_id)
                 return await build(history, max_tokens, strategy, options)
-        if prompts.needs_whole_history(options):
+        chosen = strategy or builder.default_strategy
+        if prompts.needs_whole_history(chosen, options):
             history = await self.load_context(session_id)
         else:
             history = await prompts.load_window(
