@@ -5,39 +5,32 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-import statistics
 import time
 from pathlib import Path
 from typing import Dict, List
 
-_APPENDS = 100
 _BLOCK = bytes(4096)
 
 
 def describe(folder: Path) -> Dict[str, str]:
     """Return what a reader needs to know of the machine and of a folder's disk."""
-    synced = fdatasync_microseconds(folder)
     return {
         "cores": str(os.cpu_count()),
         "load while starting": f"{os.getloadavg()[0]:.1f}",
         "file system": file_system(folder),
-        "fdatasync after 4 KiB": (
-            f"{statistics.median(synced) / 1000:.2f} ms (median of {_APPENDS}, 95 % "
-            f"within {sorted(synced)[int(0.95 * _APPENDS)] / 1000:.2f} ms)"
-        ),
         "Python": platform.python_version(),
         "SQLite": sqlite3.sqlite_version,
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
     }
 
 
-def fdatasync_microseconds(folder: Path) -> List[float]:
+def fdatasync_microseconds(folder: Path, count: int) -> List[float]:
     """Append a page to a file and sync it, over and over; return what each took."""
     path = folder / "fdatasync"
     taken: List[float] = []
     file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     try:
-        for _ in range(_APPENDS):
+        for _ in range(count):
             start = time.perf_counter()
             os.write(file, _BLOCK)
             os.fdatasync(file)

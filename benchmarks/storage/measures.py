@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, List, Tuple
 
+from benchmarks.common.machine import fdatasync_microseconds
 from benchmarks.storage import payload
 from benchmarks.storage.clock import Clock
 from benchmarks.storage.systems.base import System, make
@@ -55,6 +56,13 @@ def append(task: Task) -> Turns:
                 for size in order
             }
         clock.call(system.close)
+
+
+def disk(task: Task) -> Turns:
+    """Time what any append to a file of this disk takes at least: a page, synced."""
+    for _ in range(task["turns"]):
+        taken = fdatasync_microseconds(Path(task["folder"]), task["count"])
+        yield {"small": statistics.median(taken)}
 
 
 def load(task: Task) -> Turns:

@@ -169,6 +169,10 @@ class Bench:
                 else:
                     folder.mkdir()
                 start[name] = partial(self._worker, name, task, folder)
+            if task["measure"] == "append":
+                (base / "disk").mkdir()
+                disk = {**task, "measure": "disk"}
+                start["disk"] = partial(self._worker, "disk", disk, base / "disk")
             # What was copied must not reach the disk while something is measured.
             os.sync()
             tell = partial(_tell, task["measure"])

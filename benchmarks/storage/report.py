@@ -14,6 +14,7 @@ from benchmarks.storage.variants import PEERS, TITLES, pinned_versions
 Kept = Mapping[str, Any]
 _NOT_MEASURED = "-"
 _LINES: List[Tuple[str, str]] = [
+    ("disk", "the disk: a page and `fdatasync`"),
     ("floor, full", "floor"),
     ("floor, relaxed", "floor, relaxed"),
     ("sync, full", "**ours**, sync"),

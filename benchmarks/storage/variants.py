@@ -26,6 +26,8 @@ class Variant(NamedTuple):
 
 
 VARIANTS: Dict[str, Variant] = {
+    # No system, but what it stands on.
+    "disk": Variant("none", "ours", "none"),
     "floor, full": Variant("floor", "ours", "full"),
     "floor, relaxed": Variant("floor", "ours", "relaxed"),
     "floor, orjson": Variant("floor-orjson", "ours-orjson", "full"),
@@ -64,7 +66,7 @@ ASYNC = ["floor, full", "async, full", "floor, relaxed", "async, relaxed"]
 PREPARED_BY = {
     name: "floor, full" if variant.system.startswith("floor") else "sync, full"
     for name, variant in VARIANTS.items()
-    if variant.durability != OWN
+    if variant.environment.startswith("ours")
 }
 TITLES = {
     "openai-agents": "openai-agents SQLiteSession",
