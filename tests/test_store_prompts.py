@@ -236,6 +236,19 @@ class TestRelevant:
         # The stored message is whole.
         assert store.load_context("s")[3]["content"] == history[3]["content"]
 
+    def test_a_long_result_stays_whole(self) -> None:
+        store = SyncSessionStore(InMemoryMemory())
+        found = "The bears weigh much. " * 40
+        pair = [
+            {**call("x"), "id": "call", "content": found},
+            {"id": "result", "role": "tool", "tool_call_id": "x", "content": found},
+        ]
+        store.save_context("s", [*pair, *talk(12)])
+        result = store.build_context("s", 2_000, "weigh")
+        assert ids(result.messages)[:2] == ["call", "result"]
+        assert [m["content"] for m in result.messages[:2]] == [found, found]
+        assert "result" not in result.metadata["packed_ids"]
+
     def test_it_stays_whole_where_asked(self) -> None:
         history = talk()
         history[3]["content"] = "The password is swordfish. " * 30

@@ -129,6 +129,8 @@ def shortener(
         content = message.get("content")
         if not isinstance(content, str) or len(content) <= max_chars:
             return message
+        if any_linked([message]):
+            return message
         with session.lock:
             packed = snippet(content, query, session.index.weight_of, max_chars)
         return {**message, "content": packed}
