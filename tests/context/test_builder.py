@@ -415,3 +415,49 @@ def test_an_image_alone_is_not_cut() -> None:
     part = {"type": "image_url", "image_url": {"url": "x", "detail": "low"}}
     result = BUILDER.build([{"role": "user", "content": [part]}], 50)
     assert result.metadata["infeasible"] is True
+
+
+async def _asynchronous(message: Message) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ({"pre_filter": 5}, "pre_filter"),
+        ({"post_filter": "role"}, "post_filter"),
+        # Its coroutine would be true for every message.
+        ({"pre_filter": _asynchronous}, "pre_filter"),
+        ({"counter": 5}, "counter"),
+        ({"tools": {"name": "f"}}, "tools"),
+        ({"tools": ["f"]}, "tools[0]"),
+        ({"strategy_opts": {"pin": [1]}}, "strategy_opts.pin"),
+        ({"strategy_opts": {"pin": [["1"]]}}, "strategy_opts.pin"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(
+    arguments: Dict[str, Any], path: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        ContextBuilder().build([{"role": "user", "content": "Hi."}], 100, **arguments)
+    assert caught.value.path == path
+
+
+def test_what_is_no_message_is_not_counted() -> None:
+    not_a_message: Any = 5
+    with pytest.raises(InvalidInputError) as caught:
+        ContextBuilder().count([{"role": "user", "content": "Hi."}, not_a_message])
+    assert caught.value.path == "messages[1]"
+
+
+def test_what_is_no_result_calibrates_nothing() -> None:
+    not_a_result: Any = None
+    with pytest.raises(InvalidInputError, match="pass what build returned"):
+        ContextBuilder().calibrated(not_a_result, 5)
+
+
+def test_a_reserve_above_the_budget_leaves_no_room() -> None:
+    history = [{"role": "user", "content": "Hi."}]
+    result = ContextBuilder().build(history, 10, strategy_opts={"reserve": 50})
+    assert result.messages == []
+    assert result.metadata["infeasible"]

@@ -384,3 +384,34 @@ def test_what_one_response_holds_after_a_call_leaves_it_open() -> None:
     assert not validate([call, said], "openai")
     assert validate([call, said], "openai", complete=True)
     assert validate([call, said, {"role": "user", "content": "Well?"}], "openai")
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_what_is_no_list_is_not_judged(provider: str) -> None:
+    not_a_list: Any = None
+    with pytest.raises(InvalidInputError, match="pass a list of messages"):
+        validate(not_a_list, provider)
+
+
+def test_what_is_no_message_is_refused_by_every_provider() -> None:
+    odd: Any = [{"role": "user", "content": "Hi."}, 5]
+    assert validate(odd, "openai")
+    assert validate(odd, "anthropic")
+    for convert in (to_openai, to_anthropic):
+        with pytest.raises(InvalidInputError, match=r"messages\[1\]"):
+            convert(odd)
+
+
+@pytest.mark.parametrize("call_id", [None, 5, ["x"], {"x": 1}])
+def test_ids_that_are_no_text_match_nothing(call_id: Any) -> None:
+    call = {"type": "function_call", "call_id": call_id, "name": "f", "arguments": ""}
+    output = {"type": "function_call_output", "call_id": call_id, "output": "r"}
+    use = {"type": "tool_use", "id": call_id, "name": "f", "input": {}}
+    answer = {"type": "tool_result", "tool_use_id": call_id, "content": "r"}
+    assert validate([call, output], "openai")
+    blocks = [
+        {"role": "user", "content": "Hi."},
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [answer]},
+    ]
+    assert validate(blocks, "anthropic")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Collection, Mapping, Sequence
 
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message
 
 __all__ = [
+    "checked_entries",
+    "checked_function",
     "checked_messages",
     "checked_options",
     "checked_pin",
     "checked_tokens",
+    "checked_tools",
     "reported_tokens",
 ]
 
@@ -31,6 +35,56 @@ def checked_messages(messages: Any) -> Sequence[Message]:
             path="messages",
         )
     return messages
+
+
+def checked_entries(messages: Any) -> Sequence[Message]:
+    """Return a list of messages, or refuse what is none, or holds something else."""
+    for at, message in enumerate(checked_messages(messages)):
+        if not isinstance(message, dict):
+            raise InvalidInputError(
+                f"messages[{at}] is of type {type(message).__name__}; "
+                f"a message is a JSON object (dict)",
+                path=f"messages[{at}]",
+            )
+    return messages  # type: ignore[no-any-return]
+
+
+def checked_function(function: Any, path: str, *, may_wait: bool = False) -> Any:
+    """Return a function or None, or refuse what cannot be called here.
+
+    Args:
+        may_wait: whether an asynchronous function will do; its coroutine would be true
+            whatever it is asked.
+    """
+    if function is not None and not callable(function):
+        raise InvalidInputError(
+            f"{path} is of type {type(function).__name__}; pass a function", path=path
+        )
+    if inspect.iscoroutinefunction(function) and not may_wait:
+        raise InvalidInputError(
+            f"{path} is asynchronous; pass a function that gives its answer at once",
+            path=path,
+        )
+    return function
+
+
+def checked_tools(tools: Any) -> Any:
+    """Return a list of tool definitions or None, or refuse what is neither."""
+    if tools is None:
+        return None
+    if not isinstance(tools, (list, tuple)):
+        raise InvalidInputError(
+            f"tools is of type {type(tools).__name__}; pass a list of definitions",
+            path="tools",
+        )
+    for at, tool in enumerate(tools):
+        if not isinstance(tool, dict):
+            raise InvalidInputError(
+                f"tools[{at}] is of type {type(tool).__name__}; pass a JSON object, "
+                f"as the provider takes it",
+                path=f"tools[{at}]",
+            )
+    return tools
 
 
 def checked_options(strategy_opts: Any) -> Mapping[str, Any]:
@@ -57,13 +111,15 @@ def checked_tokens(value: Any, path: str) -> int:
 
 def checked_pin(options: Mapping[str, Any]) -> Collection[str]:
     """Return the ids to pin, or refuse what is no list of them."""
-    pin = options.get("pin", ())
-    if isinstance(pin, (str, bytes)) or not isinstance(pin, Collection):
+    pin: Any = options.get("pin", ())
+    is_list = isinstance(pin, Collection) and not isinstance(pin, (str, bytes))
+    if not is_list or not all(isinstance(message_id, str) for message_id in pin):
         raise InvalidInputError(
             "pin is not a list of ids; pass the ids of the messages to keep",
             path="strategy_opts.pin",
         )
-    return pin
+    ids: Collection[str] = pin
+    return ids
 
 
 def reported_tokens(usage: Any) -> int:

@@ -6,9 +6,12 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from contextstore.context.accounting import Accounting
 from contextstore.context.arguments import (
+    checked_entries,
+    checked_function,
     checked_messages,
     checked_options,
     checked_tokens,
+    checked_tools,
     reported_tokens,
 )
 from contextstore.context.building import Counter, Job, perform, run_now
@@ -77,6 +80,11 @@ class ContextBuilder:
             InvalidInputError: usage has no such number, or the prompt was empty.
         """
         reported = reported_tokens(usage)
+        if not isinstance(result, BuildResult):
+            raise InvalidInputError(
+                f"result is of type {type(result).__name__}; pass what build returned",
+                path="result",
+            )
         if reported < 1 or result.total_tokens < 1:
             raise InvalidInputError(
                 "an empty prompt calibrates nothing; pass a result with messages",
@@ -100,7 +108,9 @@ class ContextBuilder:
             tools: tool definitions, as OpenAI or Anthropic take them.
             tool_choice: as OpenAI takes it.
         """
-        return self._accounting.prompt(checked_messages(messages), tools, tool_choice)
+        return self._accounting.prompt(
+            checked_entries(messages), checked_tools(tools), tool_choice
+        )
 
     def build(
         self,
@@ -189,14 +199,17 @@ class ContextBuilder:
         options = checked_options(strategy_opts)
         budget = checked_tokens(max_tokens, "max_tokens")
         reserve = checked_tokens(options.get("reserve", 0), "strategy_opts.reserve")
+        tools, tool_choice, counter = extras
         return Job(
             self._accounting,
             checked_messages(messages),
-            budget - reserve,
+            max(0, budget - reserve),
             self.default_strategy if strategy is None else strategy,
             options,
-            pre_filter,
-            post_filter,
-            *extras,
+            checked_function(pre_filter, "pre_filter"),
+            checked_function(post_filter, "post_filter"),
+            checked_tools(tools),
+            tool_choice,
+            checked_function(counter, "counter", may_wait=True),
             may_wait=may_wait,
         )

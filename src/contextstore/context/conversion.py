@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Union
 
+from contextstore.context.arguments import checked_entries
 from contextstore.messages import Message
 
 __all__ = ["to_anthropic", "to_openai"]
@@ -38,6 +39,9 @@ def to_openai(messages: Union[Sequence[Message], Json]) -> List[Json]:
 
     Args:
         messages: stored messages of any shape, or what ``to_anthropic`` returned.
+
+    Raises:
+        InvalidInputError: it is no list of messages.
     """
     if isinstance(messages, dict):
         system = messages.get("system") or []
@@ -46,7 +50,7 @@ def to_openai(messages: Union[Sequence[Message], Json]) -> List[Json]:
         rest = [m for m in messages["messages"] if not _is_opening(m)]
         return opening + [_with_bare_text(message) for message in to_openai(rest)]
     chat: List[Json] = []
-    for message in messages:
+    for message in checked_entries(messages):
         for converted in _to_chat(message):
             _append_chat(chat, converted)
     return chat
@@ -231,11 +235,14 @@ def to_anthropic(messages: Sequence[Message]) -> Json:
 
     Args:
         messages: stored messages of any shape, such as those of a build.
+
+    Raises:
+        InvalidInputError: it is no list of messages.
     """
     links = _Links()
     system: List[Json] = []
     turns: List[Json] = []
-    for message in messages:
+    for message in checked_entries(messages):
         if message.get("role") in ("system", "developer"):
             system.extend(_blocks_of(message.get("content")))
             continue

@@ -7,7 +7,7 @@ code that builds prompts: a wrong reading of a rule must not be made twice.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Union
 
 from contextstore.errors import InvalidInputError
 
@@ -49,7 +49,8 @@ def validate(
         complete: also refuse calls at the very end that still wait for their results.
 
     Raises:
-        InvalidInputError: the provider is not one of these.
+        InvalidInputError: the provider is not one of these, or there is no list of
+            messages.
     """
     if provider == "openai":
         items = _listed(messages)
@@ -68,6 +69,11 @@ def validate(
 
 
 def _listed(messages: Any) -> List[Json]:
+    if not isinstance(messages, (list, tuple)):
+        raise InvalidInputError(
+            f"messages is of type {type(messages).__name__}; pass a list of messages",
+            path="messages",
+        )
     return [item if isinstance(item, dict) else {} for item in messages]
 
 
@@ -124,18 +130,26 @@ def _field(entry: Any, name: str) -> Any:
     return entry.get(name) if isinstance(entry, dict) else None
 
 
+def _text_field(entry: Json, name: str) -> Optional[str]:
+    value = entry.get(name)
+    return value if isinstance(value, str) else None
+
+
 def _entries(message: Json, field: str) -> List[Any]:
     entries = message.get(field)
     return entries if isinstance(entries, list) else []
 
 
 def _responses_faults(items: List[Json], complete: bool) -> Iterator[Fault]:
-    answered = {item.get("call_id") for item in items if _is_output(item)}
-    called: Set[Any] = set()
+    answered = {_text_field(item, "call_id") for item in items if _is_output(item)}
+    answered.discard(None)
+    called: Set[Optional[str]] = set()
     last = _last_input(items)
     for at, item in enumerate(items):
-        call_id = item.get("call_id")
-        if _is_output(item) and call_id not in called:
+        call_id = _text_field(item, "call_id")
+        if "role" not in item and not isinstance(item.get("type"), str):
+            yield Fault(at, "it has neither a role nor a type")
+        if _is_output(item) and (call_id is None or call_id not in called):
             yield Fault(at, "no tool call found for this output")
         if item.get("type") in ("function_call", "custom_tool_call"):
             called.add(call_id)
@@ -246,8 +260,9 @@ def _tool_use_faults(block: Json) -> Iterator[str]:
         yield "the input of a tool_use is no object"
 
 
-def _ids(message: Json, kind: str, field: str) -> List[Any]:
-    return [b.get(field) for b in _blocks(message) if b.get("type") == kind]
+def _ids(message: Json, kind: str, field: str) -> List[Optional[str]]:
+    blocks = _blocks(message)
+    return [_text_field(b, field) for b in blocks if b.get("type") == kind]
 
 
 def _link_faults(
