@@ -275,7 +275,7 @@ def test_response_items_become_messages() -> None:
 def test_blocks_become_messages() -> None:
     thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
     source = {"type": "base64", "media_type": "image/png", "data": "iVBO"}
-    blocks = [
+    blocks: List[Message] = [
         {"role": "assistant", "content": [thought, TEXT, *use()["content"]]},
         given_back("c", {"type": "image", "source": source}),
         {
@@ -409,7 +409,7 @@ def test_ids_that_are_no_text_match_nothing(call_id: Any) -> None:
     use = {"type": "tool_use", "id": call_id, "name": "f", "input": {}}
     answer = {"type": "tool_result", "tool_use_id": call_id, "content": "r"}
     assert validate([call, output], "openai")
-    blocks = [
+    blocks: List[Message] = [
         {"role": "user", "content": "Hi."},
         {"role": "assistant", "content": [use]},
         {"role": "user", "content": [answer]},
