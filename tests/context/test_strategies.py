@@ -108,6 +108,7 @@ def broken(messages: List[Message]) -> str:
         (broken, "summarizer_failed"),
         (lambda messages: "  ", "summary_empty"),
         (lambda messages: None, "summary_not_text"),
+        (lambda messages: "a \ud800", "summary_not_text"),
     ],
 )
 def test_without_a_summary_the_messages_are_dropped(

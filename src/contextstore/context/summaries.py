@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import re
 from hashlib import blake2b
 from typing import Any, Callable, List, MutableMapping, Optional, Sequence, Tuple
 
@@ -12,6 +13,8 @@ from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, canonical
 
 __all__ = ["Summarizer", "SummaryMaker", "asynchronous_summarizer"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 logger = logging.getLogger("contextstore.context")
 
@@ -82,7 +85,7 @@ class SummaryMaker:
         if inspect.isawaitable(text):
             _abandon(text)
             raise asynchronous_summarizer()
-        if not isinstance(text, str):
+        if not _is_text(text):
             return "", "summary_not_text"
         return (text, "") if text.strip() else ("", "summary_empty")
 
@@ -95,6 +98,11 @@ def _keys(messages: Sequence[Message]) -> List[str]:
         running.update(canonical(message).encode("utf-8", "surrogatepass"))
         keys.append(running.hexdigest())
     return keys
+
+
+def _is_text(answer: Any) -> bool:
+    """Tell whether an answer can be stored and sent: a lone surrogate cannot."""
+    return isinstance(answer, str) and not _SURROGATE.search(answer)
 
 
 def _abandon(awaitable: Any) -> None:
