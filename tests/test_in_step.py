@@ -265,6 +265,29 @@ def test_what_is_held_of_sessions_is_bounded_at_the_cost_of_one(
     assert sum(one.weight for one in held._sessions.values()) == held._weight
 
 
+def test_an_edit_is_not_taken_for_an_append_that_follows_it() -> None:
+    class Busy(InMemoryMemory):
+        appends = False
+
+        async def load_page(self, session_id: str, **options: Any) -> List[Message]:
+            if self.appends:
+                self.appends = False
+                await self.append_context(session_id, [said("2", "late")])
+            return await super().load_page(session_id, **options)
+
+    async def use() -> None:
+        memory = Busy()
+        store = SessionStore(memory)
+        await store.save_context("s", [said("1", "red")])
+        await store.retrieve_relevant("s", "red")
+        await memory.update_interaction("s", "1", said("1", "blue"))
+        memory.appends = True
+        hits = await store.retrieve_relevant("s", "blue")
+        assert hits[0].metadata["text"] == "blue"
+
+    asyncio.run(use())
+
+
 class TestWhatIsNoMessage:
     def test_it_is_found_as_long_as_its_vector_is_there(self, tmp_path: Path) -> None:
         async def use() -> None:

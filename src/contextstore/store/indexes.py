@@ -261,7 +261,8 @@ class SessionIndexes:
             )
         except InteractionNotFoundError:
             return False
-        if len(messages) != added:
+        if len(messages) != added or await self._version(session_id) != version:
+            # An edit and a later append look like one append.
             return False
         with session.lock:
             if session.seen is seen:
