@@ -372,7 +372,10 @@ class SessionStore(Closing):
         With a query, the newest messages take a share of the budget, and older ones
         that the query is about the rest, as far as they fit; tool calls keep their
         results. Without one, it is what a strategy makes of the session; summaries are
-        kept beside the session and extended, never made twice.
+        kept beside the session and extended. Where the newest messages alone decide, no
+        more is read than a budget can hold; the whole session is for a query, ``pin``,
+        ``headroom`` without ``previous``, and strategies other than ``truncate_oldest``
+        and ``recent_only``.
 
         Args:
             max_tokens: the budget, for the prompt as the provider counts it.
