@@ -51,10 +51,15 @@ def test_the_trace_holds_what_a_commit_takes(tmp_path: Path) -> None:
 
 def test_a_file_whose_making_was_cut_short_is_made_anew(tmp_path: Path) -> None:
     disk = Disk()
-    for event in record(OURS, tmp_path, seed=1, steps=3):
+    trace = record(OURS, tmp_path, seed=1, steps=3)
+    made = next(
+        number
+        for number, event in enumerate(trace)
+        if event.kind == "write" and event.name == "chat.db"
+    )
+    for event in trace[: made + 1]:
         disk.follow(event)
-        if event.kind == "write" and event.name == "chat.db":
-            break
+    event = trace[made]
     place = disk.pending.index(event)
     # The first sector did not get to the disk, the others did.
     later = event._replace(number=512, data=event.data[512:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Collection, Mapping, Sequence
+from typing import Any, Collection, Mapping, Sequence, cast
 
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message
@@ -118,8 +118,7 @@ def checked_pin(options: Mapping[str, Any]) -> Collection[str]:
             "pin is not a list of ids; pass the ids of the messages to keep",
             path="strategy_opts.pin",
         )
-    ids: Collection[str] = pin
-    return ids
+    return cast("Collection[str]", pin)
 
 
 def reported_tokens(usage: Any) -> int:

@@ -18,7 +18,12 @@ from contextstore.context.building import Counter, Job, perform, run_now
 from contextstore.context.prompt import MessageFilter
 from contextstore.context.result import BuildResult
 from contextstore.context.strategies import find_strategy
-from contextstore.context.tokenizers import TokenizerLike, scaled, tokenizer_from_name
+from contextstore.context.tokenizers import (
+    Tokenizer,
+    TokenizerLike,
+    scaled,
+    tokenizer_from_name,
+)
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message
 
@@ -46,7 +51,7 @@ class ContextBuilder:
     ) -> None:
         find_strategy(default_strategy)
         self.default_strategy = default_strategy
-        self.tokenizer = tokenizer_from_name(
+        self.tokenizer: Tokenizer = tokenizer_from_name(
             "fallback" if tokenizer is None else tokenizer
         )
         self.calibration_error: Optional[float] = None

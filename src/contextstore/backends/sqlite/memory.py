@@ -392,7 +392,8 @@ class SQLiteMemory(MemoryBackend):
         target = absolute_path(path)
         # On a thread of its own: it takes as long as the file is large.
         copy = partial(backup.backup, target=target)
-        await call(partial(self._engine.readers.read, copy))
+        readers = self._engine.readers
+        await call(lambda: readers.read(copy))
 
     async def close(self) -> None:
         """Let go of the file; a call after this raises ClosedError."""

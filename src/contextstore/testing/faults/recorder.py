@@ -18,7 +18,8 @@ from contextstore.errors import UnsupportedOperationError
 
 _POINTER = ctypes.c_void_p
 _INT = ctypes.c_int
-_OPEN = ctypes.CFUNCTYPE(_INT, _POINTER, ctypes.c_char_p, _POINTER, _INT, _POINTER)
+# The name stays a pointer: SQLite goes on using what it points to.
+_OPEN = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER, _POINTER, _INT, _POINTER)
 _DELETE = ctypes.CFUNCTYPE(_INT, _POINTER, ctypes.c_char_p, _INT)
 _CLOSE = ctypes.CFUNCTYPE(_INT, _POINTER)
 _WRITE = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER, _INT, ctypes.c_int64)
@@ -118,11 +119,12 @@ class Recorder:
 
     def _opener(self, original: Any) -> Any:
         def open_file(
-            vfs: int, path: Optional[bytes], file: int, flags: int, out: int
+            vfs: int, path: Optional[int], file: int, flags: int, out: int
         ) -> int:
             result: int = original(vfs, path, file, flags, out)
             if result == 0 and path is not None:
-                self._opened(Path(path.decode()).name, file, flags)
+                name = ctypes.string_at(path).decode()
+                self._opened(Path(name).name, file, flags)
             return result
 
         return open_file
