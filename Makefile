@@ -41,7 +41,7 @@ coverage: setup vocab ## measure lines and branches, on the sources; at least 95
 	@.venv/bin/coverage report
 
 mutation: setup vocab ## change the code in small ways and see which changes no test sees
-	@HYPOTHESIS_PROFILE=ci TIKTOKEN_CACHE_DIR=$(CURDIR)/.cache/vocab .venv/bin/mutmut run
+	@HYPOTHESIS_PROFILE=mutation TIKTOKEN_CACHE_DIR=$(CURDIR)/.cache/vocab .venv/bin/mutmut run
 	@.venv/bin/mutmut results
 
 bench: setup vocab ## measure beside other libraries, or one room of it: ARGS=storage

@@ -32,6 +32,12 @@ settings.register_profile(
     derandomize=True,
     print_blob=True,
 )
+# mutmut runs the tests several times in one process, each with objects of its own.
+settings.register_profile(
+    "mutation",
+    settings.get_profile("ci"),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+)
 settings.register_profile("deep", settings.get_profile("dev"), max_examples=2000)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
