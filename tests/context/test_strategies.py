@@ -119,6 +119,8 @@ def test_without_a_summary_the_messages_are_dropped(
     assert result.metadata["summarized_ids"] == []
     assert result.metadata["dropped_ids"] == [str(at) for at in range(14)]
     assert "private" not in caplog.text
+    if summarizer is broken:
+        assert "RuntimeError" in caplog.text
 
 
 def test_a_tiny_room_holds_no_summary() -> None:
@@ -167,8 +169,44 @@ def test_a_summarizer_must_be_given() -> None:
 @pytest.mark.parametrize("name", ["chunk_size", "summary_max_tokens"])
 @pytest.mark.parametrize("value", [0, True, "5"])
 def test_sizes_are_positive(name: str, value: Any) -> None:
-    with pytest.raises(InvalidInputError, match=name):
+    with pytest.raises(InvalidInputError, match=name) as caught:
         summarized(lambda messages: "S", **{name: value})
+    assert caught.value.path == f"strategy_opts.{name}"
+
+
+def test_a_chunk_may_be_one_message() -> None:
+    sizes: List[int] = []
+
+    def summarize(messages: List[Message]) -> str:
+        sizes.append(sum(message["role"] != "system" for message in messages))
+        return "S"
+
+    result = summarized(summarize, chunk_size=1)
+    assert sizes == [1] * len(result.metadata["summarized_ids"])
+    assert len(sizes) > 1
+
+
+def test_the_end_of_a_long_turn_fills_the_room_to_the_last_token() -> None:
+    turn = [{"id": "q", "role": "user", "content": "word " * 20}]
+    turn += [
+        {"id": f"a{at}", "role": "assistant", "content": "word " * 8} for at in range(6)
+    ]
+    kept = [turn[0], *turn[3:]]
+    exactly = BUILDER.count(kept)
+    assert BUILDER.build(turn, exactly).messages == kept
+    assert BUILDER.build(turn, exactly - 1).messages == [turn[0], *turn[4:]]
+
+
+def test_a_refused_strategy_says_where() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        BUILDER.build(chat(1), 100, "no such strategy")
+    assert caught.value.path == "strategy"
+    with pytest.raises(InvalidInputError) as caught:
+        register_strategy("", lambda request: [])
+    assert caught.value.path == "name"
+    with pytest.raises(InvalidInputError) as caught:
+        summarized(asynchronous)
+    assert caught.value.path == "strategy_opts.summarizer"
 
 
 @pytest.fixture
