@@ -114,6 +114,23 @@ class TestPrepare:
         assert error.path == f"context[3]{path}"
         assert str(error).startswith(f"context[3]{path} ")
 
+    @pytest.mark.parametrize(
+        ("message", "fault"),
+        [
+            (7, "is of type int; a message is a JSON object (dict)"),
+            ({"id": 7}, "is of type int; an id is a string"),
+            ({"id": "x" * 513}, "has 513 characters; an id has 1 to 512"),
+            ({"id": "a\0b"}, "holds a NUL character"),
+            ({"a": float("nan")}, "is not a finite number; JSON has no NaN"),
+            ({"a": b"x"}, "is of type bytes; only JSON types can be kept"),
+            ({"a": "xy\ud800"}, "holds a lone surrogate at 2"),
+            ({"a": 10**4300}, "is an integer of more than 4,300 digits"),
+            ({1: "a"}, "has a key that is of type int; JSON keys are strings"),
+        ],
+    )
+    def test_a_refusal_says_what_is_wrong(self, message: Any, fault: str) -> None:
+        assert f" {fault}" in str(refusal([message]))
+
     def test_a_refusal_shows_no_text(self) -> None:
         for message in ({"a": "secret\ud800"}, {"secret": {b"secret": 1}}):
             error = refusal([{"content": "secret"}, message])
@@ -248,11 +265,13 @@ class TestStamp:
     def test_what_the_sources_give_is_checked(self) -> None:
         bad: Any
         for bad in (lambda: "", lambda: 7):
-            with pytest.raises(InvalidInputError):
+            with pytest.raises(InvalidInputError) as caught:
                 messages.stamp({}, bad, lambda: "t")
+            assert caught.value.path == "id_factory()"
         for bad in (lambda: float("nan"), lambda: object()):
-            with pytest.raises(InvalidInputError):
+            with pytest.raises(InvalidInputError) as caught:
                 messages.stamp({}, lambda: "i", bad)
+            assert caught.value.path == "clock()"
 
 
 class TestEquality:
@@ -320,6 +339,19 @@ class TestCodec:
         assert decoded == prepared
         assert list(decoded) == list(prepared)
         assert messages.canonical(decoded) == messages.canonical(prepared)
+
+    @pytest.mark.parametrize("message", [{"a": [1, "é", 0.5]}, {"a": 2**80}])
+    def test_a_file_goes_between_machines_with_and_without_orjson(
+        self, message: Dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here = messages.encode(message)
+        with monkeypatch.context() as patch:
+            patch.setattr(messages, "_orjson", lambda: None)
+            there = messages.encode(message)
+            assert messages.decode(here) == messages.decode(there) == message
+            with pytest.raises(ValueError):
+                messages.decode(here + b"{}")
+        assert messages.decode(here) == messages.decode(there) == message
 
     def test_it_is_compact(self) -> None:
         assert messages.encode({"a": [1, "é"]}) == '{"a":[1,"é"]}'.encode()
