@@ -54,6 +54,16 @@ class Backend(Closing):
         )
 
 
+def overrides(backend: Backend, base: Type[Backend], *methods: str) -> bool:
+    """Tell whether the class of a backend has written all of some methods itself.
+
+    Args:
+        base: the class that says of these methods what a backend without them does.
+    """
+    cls = type(backend)
+    return all(getattr(cls, name) is not getattr(base, name) for name in methods)
+
+
 class Renewable(Protocol):
     """Be something with locks, and with work of threads that a fork leaves behind."""
 

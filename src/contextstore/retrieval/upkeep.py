@@ -20,7 +20,7 @@ from typing import (
 )
 
 from contextstore._hop import reach, settled, sleep
-from contextstore._lifecycle import renew_after_fork
+from contextstore._lifecycle import overrides, renew_after_fork
 from contextstore.errors import ConfigurationError, EmbeddingError
 from contextstore.retrieval.base import (
     RetrievalBackend,
@@ -116,10 +116,8 @@ class VectorUpkeep:
         renew_after_fork(self)
         # Why a message has no vector, by session and message id.
         self._reasons: Dict[Tuple[str, str], str] = {}
-        cls = type(backend)
-        self._can_delete = (
-            cls.delete is not RetrievalBackend.delete
-            and cls.delete_session is not RetrievalBackend.delete_session
+        self._can_delete = overrides(
+            backend, RetrievalBackend, "delete", "delete_session"
         )
 
     def renew(self) -> None:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from contextstore._hop import reach
-from contextstore._lifecycle import renew_after_fork
+from contextstore._lifecycle import overrides, renew_after_fork
 from contextstore.backends.base import MemoryBackend
 from contextstore.errors import (
     InteractionNotFoundError,
@@ -154,10 +154,8 @@ class SessionIndexes:
         self._memory = memory
         self.renew()
         renew_after_fork(self)
-        cls = type(memory)
-        self._has_versions = (
-            cls.session_info is not MemoryBackend.session_info
-            and cls.load_page is not MemoryBackend.load_page
+        self._has_versions = overrides(
+            memory, MemoryBackend, "session_info", "load_page"
         )
 
     def renew(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, AsyncGenerator, Callable, Dict, List, Mapping, Optional
 
 from contextstore._hop import reach, wait
+from contextstore._lifecycle import overrides
 from contextstore.backends.base import MemoryBackend
 from contextstore.context.builder import ContextBuilder
 from contextstore.context.windows import any_linked, cost_of, exceeds
@@ -46,11 +47,7 @@ async def load_window(
     message of the user, so that no tool call is parted from its results. A backend
     without pages is read whole, and so is a session with an old pinned call.
     """
-    cls = type(memory)
-    if (
-        cls.load_page is MemoryBackend.load_page
-        or cls.load_pinned is MemoryBackend.load_pinned
-    ):
+    if not overrides(memory, MemoryBackend, "load_page", "load_pinned"):
         return await reach(memory, memory.load_context(session_id))
     try:
         return await _read_window(memory, session_id, max_tokens, builder)
@@ -173,10 +170,8 @@ class Summaries:
 
     def __init__(self, memory: MemoryBackend) -> None:
         self._memory = memory
-        cls = type(memory)
-        self._is_kept = (
-            cls.load_summaries is not MemoryBackend.load_summaries
-            and cls.save_summaries is not MemoryBackend.save_summaries
+        self._is_kept = overrides(
+            memory, MemoryBackend, "load_summaries", "save_summaries"
         )
         self._here: Dict[str, Dict[str, str]] = {}
 

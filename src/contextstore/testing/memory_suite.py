@@ -10,7 +10,7 @@ import pytest
 from contextstore.backends.base import MemoryBackend
 from contextstore.sync import SyncMemory
 from contextstore.testing.faces import FACES, MEMORY_FACES
-from contextstore.testing.suite import ConformanceSuite, Detect
+from contextstore.testing.suite import ConformanceSuite
 
 Message = Dict[str, Any]
 
@@ -92,14 +92,3 @@ class MemorySuite(ConformanceSuite):
         """Give a new backend behind one of its faces."""
         with MEMORY_FACES[request.param](self.make(tmp_path)) as face:
             yield face
-
-
-def overrides(method: str) -> Detect:
-    """Return what finds out whether a backend has written a method."""
-
-    def detect(suite: Any, directory: Path) -> bool:
-        backend = suite.make(directory)
-        backend.sync.close()
-        return getattr(type(backend), method) is not getattr(MemoryBackend, method)
-
-    return detect

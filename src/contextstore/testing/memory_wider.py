@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import pytest
 
 from contextstore import messages
+from contextstore.backends.base import MemoryBackend
 from contextstore.errors import ConflictError
 from contextstore.sync import SyncMemory
 from contextstore.testing.memory_suite import (
@@ -18,22 +20,23 @@ from contextstore.testing.memory_suite import (
     bare,
     message,
     numbered,
-    overrides,
 )
-from contextstore.testing.suite import Capability
+from contextstore.testing.suite import Capability, written_over
 
-SESSION_INFO = Capability("session-info", overrides("session_info"))
-LIST_SESSIONS = Capability("list-sessions", overrides("list_sessions"))
-LOAD_PAGE = Capability("load-page", overrides("load_page"))
-LOAD_PINNED = Capability("load-pinned", overrides("load_pinned"))
-UPDATE = Capability("update-interaction", overrides("update_interaction"))
-FORK = Capability("fork-session", overrides("fork_session"))
-METADATA = Capability("set-metadata", overrides("set_metadata"))
-PRUNE = Capability("prune", overrides("prune"))
-ERASE = Capability("erase", overrides("erase"))
-SEARCH_TEXT = Capability("search-text", overrides("search_text"))
-VERIFY = Capability("verify", overrides("verify"))
-BACKUP = Capability("backup", overrides("backup"))
+_overrides = partial(written_over, MemoryBackend)
+
+SESSION_INFO = Capability("session-info", _overrides("session_info"))
+LIST_SESSIONS = Capability("list-sessions", _overrides("list_sessions"))
+LOAD_PAGE = Capability("load-page", _overrides("load_page"))
+LOAD_PINNED = Capability("load-pinned", _overrides("load_pinned"))
+UPDATE = Capability("update-interaction", _overrides("update_interaction"))
+FORK = Capability("fork-session", _overrides("fork_session"))
+METADATA = Capability("set-metadata", _overrides("set_metadata"))
+PRUNE = Capability("prune", _overrides("prune"))
+ERASE = Capability("erase", _overrides("erase"))
+SEARCH_TEXT = Capability("search-text", _overrides("search_text"))
+VERIFY = Capability("verify", _overrides("verify"))
+BACKUP = Capability("backup", _overrides("backup"))
 
 A_DAY = timedelta(days=1)
 

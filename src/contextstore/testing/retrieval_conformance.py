@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
@@ -10,7 +11,7 @@ import pytest
 from contextstore.retrieval.base import RetrievalBackend, RetrievedItem
 from contextstore.sync import SyncRetrieval
 from contextstore.testing.faces import FACES, RETRIEVAL_FACES, gathered
-from contextstore.testing.suite import Capability, ConformanceSuite, Detect
+from contextstore.testing.suite import Capability, ConformanceSuite, written_over
 
 # Their cosines with EAST fall from 1 by steps that no rounding hides.
 EAST = [1.0, 0.0, 0.0]
@@ -23,13 +24,7 @@ FALLING = {"east": EAST, "near": NEAR, "far": FAR, "north": NORTH, "west": WEST}
 METADATA: Dict[str, Any] = {"text": "säge \U0001f980", "tags": ["a", {"b": None}]}
 
 
-def _overrides(method: str) -> Detect:
-    def detect(suite: Any, directory: Path) -> bool:
-        backend = suite.make(directory)
-        backend.sync.close()
-        return getattr(type(backend), method) is not getattr(RetrievalBackend, method)
-
-    return detect
+_overrides = partial(written_over, RetrievalBackend)
 
 
 def _can_be_reopened(suite: Any, directory: Path) -> bool:

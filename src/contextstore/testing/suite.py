@@ -17,10 +17,13 @@ from typing import (
     Iterator,
     Optional,
     Tuple,
+    Type,
     TypeVar,
 )
 
 import pytest
+
+from contextstore._lifecycle import Backend, overrides
 
 Test = TypeVar("Test", bound=Callable[..., None])
 Detect = Callable[[Any, Path], bool]
@@ -125,6 +128,21 @@ class ConformanceSuite:
         lacking = sorted(name for name in claimed if not detected_capabilities[name])
         if lacking:
             pytest.fail(f"claimed, but not found in the backend: {lacking}")
+
+
+def written_over(base: Type[Backend], method: str) -> Detect:
+    """Return what finds out whether the backend of a suite has written a method.
+
+    Args:
+        base: the class that says what a backend without the method does.
+    """
+
+    def detect(suite: Any, directory: Path) -> bool:
+        backend = suite.make(directory)
+        backend.sync.close()
+        return overrides(backend, base, method)
+
+    return detect
 
 
 def _tests_of_capabilities(cls: type) -> Iterator[Tuple[str, Capability]]:
