@@ -147,9 +147,7 @@ class InMemoryEmbeddingStore(VectorStore):
                 return None
             if inline:
                 refuse_long(len(session), [query])
-            if pool is None:
-                return session.scan(query, centring)
-            return session.scan_pool(query, centring, pool, also)
+            return session.scan(query, centring, pool, also)
 
     def _session(self, session_id: str) -> Optional[SessionVectors]:
         return self._models.get(self._model, {}).get(session_id)

@@ -140,12 +140,22 @@ class SessionVectors:
             )
         ]
 
-    def scan(self, query: GridQuery, centring: float) -> DenseScan:
-        """Score every vector for a query, as they are and centred.
+    def scan(
+        self,
+        query: GridQuery,
+        centring: float,
+        pool: Optional[int] = None,
+        also: Sequence[str] = (),
+    ) -> DenseScan:
+        """Score vectors for a query, as they are and centred.
 
         Args:
             centring: the share of the mean vector that is taken out.
+            pool: score only so many, those nearest to the query when that share is
+                taken out of it, and those of ``also``; None scores all.
         """
+        if pool is not None:
+            return self._scan_pool(query, centring, pool, also)
         if self._all_ids is None:
             self._all_ids = tuple(self._ids)
         mean = self._mean(centring)
@@ -153,13 +163,9 @@ class SessionVectors:
             self._products = self._matrix.scores(mean)
         return self._scan(self._all_ids, query, mean, None, self._products)
 
-    def scan_pool(
+    def _scan_pool(
         self, query: GridQuery, centring: float, pool: int, also: Sequence[str]
     ) -> DenseScan:
-        """Score the vectors of ``also`` and the ``pool`` nearest to the shifted query.
-
-        The shifted query is the query with a share of the mean taken out.
-        """
         mean = self._mean(centring)
         shifted = shifted_query(query, mean)
         (found,) = self._matrix.best([grid_query(shifted)], pool)

@@ -256,9 +256,7 @@ class SQLiteEmbeddingStore(VectorStore):
         inline: bool = False,
     ) -> Optional[DenseScan]:
         def scan(vectors: SessionVectors) -> DenseScan:
-            if pool is None:
-                return vectors.scan(query, centring)
-            return vectors.scan_pool(query, centring, pool, also)
+            return vectors.scan(query, centring, pool, also)
 
         held = self._use_held(session_id, [query], scan, inline)
         if held is not None:
