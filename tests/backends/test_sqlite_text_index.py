@@ -304,6 +304,26 @@ class TestErasing:
             assert found(memory, "public7") == ["m8"]
         self.check(path, "topsecret", "hiddensession", "secretid", "hiddenowner")
 
+    def test_nothing_is_left_in_the_unused_space_of_pages(self, tmp_path: Path) -> None:
+        # SQLite leaves copies there when it moves rows, at some lengths of the rows.
+        for length in range(40):
+            path = tmp_path / str(length) / "chat.db"
+            path.parent.mkdir()
+            with SQLiteMemory(path).sync as memory:
+                secret: List[Dict[str, Any]] = [
+                    {
+                        "id": f"secretid{n}",
+                        "content": f"topsecret{n} " * 40 + "." * length,
+                    }
+                    for n in range(60)
+                ]
+                memory.save_context("hidden", secret)
+                memory.save_context("s", said(*(f"public{n}" for n in range(60))))
+                assert len(found(memory, "topsecret7")) == 1
+                memory.update_interaction("hidden", "secretid7", {"content": "new"})
+                memory.erase(session_id="hidden")
+                self.check(path, "topsecret", "secretid")
+
     def test_nothing_is_left_in_an_index_marked_for_rebuilding(
         self, path: Path
     ) -> None:

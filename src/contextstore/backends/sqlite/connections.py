@@ -105,8 +105,6 @@ def _check_size(location: str) -> None:
 def _prepare(connection: sqlite3.Connection, location: str) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
-    # What is deleted is overwritten with zeros, so that erase can promise that.
-    connection.execute("PRAGMA secure_delete = ON")
     # Asked first: it refuses a file that must not be written to.
     current = is_current(connection, location)
     _switch_to_wal(connection, location)

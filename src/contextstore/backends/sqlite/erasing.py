@@ -45,10 +45,15 @@ def erase(
     return Erased(tuple(ids), message_count, vector_count)
 
 
-def purge_log(connection: sqlite3.Connection) -> bool:
-    """Copy the log into the file and empty it; False where a reader holds it up.
+def purge_file(connection: sqlite3.Connection) -> bool:
+    """Write the file anew without what was deleted; outside a transaction.
 
-    Freed pages hold zeros already: every connection that writes does secure deletes.
+    Overwriting what is deleted (PRAGMA secure_delete) would not do: SQLite leaves
+    copies in the unused space of pages when it moves rows between them.
+
+    Returns:
+        False where a reader holds up the log, which then keeps the old pages.
     """
+    connection.execute("VACUUM")
     row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return row is None or row[0] == 0

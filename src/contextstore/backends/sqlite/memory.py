@@ -313,7 +313,11 @@ class SQLiteMemory(MemoryBackend):
         session_id: Optional[str] = None,
         where: Optional[Mapping[str, Any]] = None,
     ) -> EraseReceipt:
-        """Delete sessions without a trace; see MemoryBackend."""
+        """Delete sessions without a trace; see MemoryBackend.
+
+        The file is written anew: writers wait for that, and it needs the room of a
+        second copy on the disk.
+        """
         if (session_id is None) == (not where):
             raise InvalidInputError(
                 "give session_id, or where with at least one key; erase has no default",
@@ -323,7 +327,7 @@ class SQLiteMemory(MemoryBackend):
             messages.validate_session_id(session_id)
         wanted = Filter.checked(None, where)
         erase = partial(erasing.erase, session_id=session_id, wanted=wanted)
-        purge = partial(self._engine.writer.submit_exclusive, erasing.purge_log)
+        purge = partial(self._engine.writer.submit_exclusive, erasing.purge_file)
         try:
             erased = await self._engine.change(erase)
         except SessionNotFoundError:
