@@ -24,7 +24,7 @@ __all__ = [
     "copy_object",
     "copy_texts",
     "decode",
-    "decoder",
+    "decode_whole",
     "encode",
     "is_pinned",
     "prepare",
@@ -371,23 +371,22 @@ def decode(body: bytes) -> Message:
     Raises:
         ValueError: the bytes are not a JSON object.
     """
-    message = decoder()(body)
+    (message,) = decode_whole((body,))
     if not isinstance(message, dict):
         raise ValueError("not a JSON object")
     return message
 
 
-def decoder() -> Callable[[bytes], Message]:
-    """Return what decodes many bodies that are known to be whole, one a call."""
+def decode_whole(bodies: Iterable[bytes]) -> List[Message]:
+    """Return the messages of many bodies that are known to be whole."""
     orjson = _orjson()
     if orjson is None:
-        return _decode_by_standard
+        return list(map(_decode_by_standard, bodies))
     loads: Callable[[bytes], Message] = orjson.loads
-
-    def decode_fast(body: bytes) -> Message:
-        return _decode_by_standard(body) if body[:1] == _MARK else loads(body)
-
-    return decode_fast
+    return [
+        _decode_by_standard(body) if body[:1] == _MARK else loads(body)
+        for body in bodies
+    ]
 
 
 _decoder = json.JSONDecoder()

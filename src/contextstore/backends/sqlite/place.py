@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 from zlib import crc32
 
 from contextstore.backends.sqlite.failures import damaged
 from contextstore.errors import CorruptDataError
+
+_BITS = 0xFFFFFFFF
 
 
 class Place(NamedTuple):
@@ -38,6 +40,20 @@ class Place(NamedTuple):
         if not is_whole:
             raise self.unsealed(position)
 
+    def check_all(
+        self, positions: Sequence[int], checksums: Sequence[int], bodies: Sequence[bytes]
+    ) -> None:
+        """Refuse messages of which one has a wrong checksum, as ``check`` does."""
+        base = self.base()
+        starts = [base + position & _BITS for position in positions]
+        try:
+            are_whole = tuple(map(crc32, bodies, starts)) == checksums
+        except TypeError:
+            are_whole = False
+        if not are_whole:
+            for position, checksum, body in zip(positions, checksums, bodies):
+                self.check(base, position, checksum, body)
+
     def unsealed(self, position: int) -> CorruptDataError:
         """Return the error for a message whose checksum is wrong."""
         return damaged(
@@ -60,4 +76,4 @@ class Place(NamedTuple):
 def seal(base: int, position: int, body: bytes) -> int:
     """Return the checksum of a message: CRC-32, which finds every flipped bit."""
     # For one body, a CRC is another for every value that it starts from.
-    return crc32(body, base + position & 0xFFFFFFFF)
+    return crc32(body, base + position & _BITS)
