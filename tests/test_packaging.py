@@ -55,7 +55,7 @@ def modules_after(statement: str) -> List[str]:
 
 
 def test_importing_it_loads_no_other_package() -> None:
-    loaded = modules_after("import contextstore")
+    loaded = modules_after("from contextstore import *")
     outside = {"numpy", "tiktoken", "orjson", "openai", "sentence_transformers"}
     assert outside & set(loaded) == set()
     assert "contextstore" in loaded
@@ -64,6 +64,17 @@ def test_importing_it_loads_no_other_package() -> None:
 def test_importing_it_costs_little_more_than_asyncio_and_sqlite3() -> None:
     """Count modules, as time would depend on the machine."""
     floor = set(modules_after("import asyncio, sqlite3"))
-    loaded = set(modules_after("import contextstore"))
+    loaded = set(modules_after("from contextstore import *"))
     added = {name for name in loaded - floor if not name.startswith("contextstore")}
     assert len(added) <= 40, sorted(added)
+
+
+def test_importing_it_loads_nothing_before_it_is_used() -> None:
+    loaded = modules_after("import contextstore")
+    assert not {"asyncio", "sqlite3", "contextstore.store"} & set(loaded)
+
+
+def test_who_keeps_messages_does_not_load_what_cuts_or_searches_them() -> None:
+    loaded = modules_after("from contextstore import SQLiteMemory")
+    assert "contextstore.backends.sqlite" in loaded
+    assert not {"contextstore.context.builder", "contextstore.retrieval"} & set(loaded)

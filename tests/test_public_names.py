@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
 import pytest
@@ -94,7 +98,7 @@ def test_nothing_is_exported_without_being_listed() -> None:
         if not name.startswith("_")
         and name not in exported("contextstore")
         and not inspect.ismodule(value)
-        and name != "annotations"
+        and name not in ("annotations", "TYPE_CHECKING", "Any", "List")
     ]
     assert unlisted == []
 
@@ -131,3 +135,34 @@ def test_an_undocumented_name_is_found() -> None:
             return 1
 
     assert undocumented("D", Documented) == ["D.method", "D.value"]
+
+
+def test_each_name_is_loaded_from_where_type_checkers_find_it() -> None:
+    tree = ast.parse(Path(contextstore.__file__).read_text())
+    found = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        for alias in node.names
+        if alias.name != "TYPE_CHECKING" and node.module != "typing"
+    }
+    assert found == contextstore._HOMES
+    assert sorted(found) == sorted(exported("contextstore"))
+
+
+@pytest.mark.parametrize("name", ["context", "messages", "testing"])
+def test_a_module_is_loaded_by_its_name(name: str) -> None:
+    code = f"import contextstore; print(contextstore.{name}.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == f"contextstore.{name}"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'contextstore' has no attribute 'no'"):
+        getattr(contextstore, "no")  # noqa: B009
+
+
+def test_all_public_names_are_shown() -> None:
+    assert set(dir(contextstore)) >= {*contextstore.__all__, "context", "messages"}

@@ -41,7 +41,10 @@ class Place(NamedTuple):
             raise self.unsealed(position)
 
     def check_all(
-        self, positions: Sequence[int], checksums: Sequence[int], bodies: Sequence[bytes]
+        self,
+        positions: Sequence[int],
+        checksums: Sequence[int],
+        bodies: Sequence[bytes],
     ) -> None:
         """Refuse messages of which one has a wrong checksum, as ``check`` does."""
         base = self.base()
