@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import itertools
 import re
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, Callable, Iterator, List
 
 import pytest
 
 from contextstore import (
+    AsyncContextError,
+    ConfigurationError,
     ConflictError,
     InMemoryMemory,
     InvalidInputError,
     MemoryBackend,
+    SQLiteMemory,
     UnsupportedOperationError,
 )
 from contextstore.backends.stamps import Stamps, time_ordered_id, utc_timestamp
@@ -104,6 +109,29 @@ class TestSources:
             memory.save_context("s", [{"n": 1}])
         memory.save_context("s", [{"n": 1, "timestamp": "own"}])
         assert len(memory.load_context("s")) == 1
+
+    @pytest.mark.parametrize("path", [":memory:", "chat.db"])
+    def test_a_source_that_calls_its_own_store_is_refused(
+        self, tmp_path: Path, path: str
+    ) -> None:
+        def calls() -> str:
+            memory.save_context("other", [])
+            return "id"
+
+        where = path if path == ":memory:" else tmp_path / path
+        memory = SQLiteMemory(where, id_factory=calls).sync
+        with pytest.raises(ConfigurationError, match="from within a write"):
+            memory.save_context("s", [{"n": 1}])
+        # Without a file, a write runs in the thread of the loop, which says it first.
+        with pytest.raises((ConfigurationError, AsyncContextError)):
+            asyncio.run(memory.backend.save_context("s", [{"n": 1}]))
+        memory.save_context("s", [{"id": "own", "n": 1}])
+        assert len(memory.load_context("s")) == 1
+
+    def test_a_source_that_reads_a_store_without_file_is_refused(self) -> None:
+        memory = InMemoryMemory(clock=lambda: str(memory.load_context("s"))).sync
+        with pytest.raises(ConfigurationError, match="from within a write"):
+            memory.save_context("s", [{"n": 1}])
 
     def test_a_kept_id_that_comes_again_is_refused(self) -> None:
         memory = InMemoryMemory(id_factory=counting()).sync

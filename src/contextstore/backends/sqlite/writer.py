@@ -35,7 +35,7 @@ from contextstore.backends.sqlite.group_commit import (
     wake,
 )
 from contextstore.backends.sqlite.process_lock import ProcessLock
-from contextstore.errors import ClosedError, StorageError
+from contextstore.errors import ClosedError, ConfigurationError, StorageError
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -59,6 +59,8 @@ class Writer:
     def __init__(self, location: str) -> None:
         self._location = location
         self._lock = threading.Lock()
+        # The thread that commits; what runs inside must not wait for its own lock.
+        self._leader: Optional[int] = None
         self._process_lock = (
             ProcessLock(location, BUSY_SECONDS, wanted=False)
             if location == MEMORY
@@ -93,6 +95,7 @@ class Writer:
                 self._lock.release()
             wake(others)
         else:
+            self._refuse_from_within()
             self._enqueue(write)
             write.wait()
         result: T = write.outcome()
@@ -124,6 +127,7 @@ class Writer:
     @contextmanager
     def exclusively(self) -> Generator[sqlite3.Connection, None, None]:
         """Hold the connection, outside any transaction and apart from all processes."""
+        self._refuse_from_within()
         with self._lock, mapped(self._location):
             connection = self._open()
             with self._process_lock:
@@ -183,14 +187,29 @@ class Writer:
             with mapped(self._location):
                 connection = self._open()
                 with self._process_lock:
+                    self._leader = threading.get_ident()
                     commit(connection, writes)
         except BaseException as error:
             # Of an interrupt too they have to hear: nobody else will wake them.
             fail(writes, error)
             return
+        finally:
+            self._leader = None
         for write in writes:
             if isinstance(write.error, DRIVER_ERRORS):
                 write.error = self._translated(write.error)
+
+    def _refuse_from_within(self) -> None:
+        """Refuse to wait for a write that itself waits for this call.
+
+        Raises:
+            ConfigurationError: an id factory or a clock called the store it works for.
+        """
+        if self._leader == threading.get_ident():
+            raise ConfigurationError(
+                f"{self._location} was called from within a write to it: an id_factory "
+                f"or a clock has to do without the store that calls it"
+            )
 
     def _open(self) -> sqlite3.Connection:
         """Return the connection; call it with the lock held."""
