@@ -53,3 +53,9 @@ def time_ordered_id() -> str:
 def utc_timestamp() -> str:
     """Return the time now in UTC as ISO 8601 with microseconds."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+
+
+def iso_time(milliseconds: int) -> str:
+    """Return milliseconds since 1970 as UTC in ISO 8601."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")
