@@ -59,6 +59,7 @@ SHARED_BY_BACKENDS = (
     "ages",
     "base",
     "filters",
+    "place",
     "records",
     "results",
     "stamps",

@@ -6,10 +6,10 @@ import sqlite3
 from typing import Any, Dict, Optional
 
 from contextstore import messages
+from contextstore.backends.place import Place
 from contextstore.backends.records import check_version, updated_record
 from contextstore.backends.results import WriteResult
 from contextstore.backends.sqlite import rows, summaries, vector_rows
-from contextstore.backends.sqlite.place import Place
 from contextstore.errors import ConflictError
 from contextstore.messages import Message
 

@@ -7,9 +7,9 @@ import sqlite3
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from contextstore.backends.filters import Filter, metadata_or_none
+from contextstore.backends.place import damaged
 from contextstore.backends.results import SessionInfo, SessionPage
 from contextstore.backends.sqlite.connections import MEMORY
-from contextstore.backends.sqlite.failures import damaged
 from contextstore.backends.stamps import iso_time
 from contextstore.errors import InvalidInputError, SessionNotFoundError
 

@@ -13,6 +13,7 @@ from contextstore._hop import call
 from contextstore.backends.ages import Age
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.filters import Filter
+from contextstore.backends.place import Place
 from contextstore.backends.records import refuse_other_id, validate_version
 from contextstore.backends.results import (
     EraseReceipt,
@@ -38,7 +39,6 @@ from contextstore.backends.sqlite import (
 from contextstore.backends.sqlite import summaries as summary_rows
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
-from contextstore.backends.sqlite.place import Place
 from contextstore.backends.sqlite.shared import Lease
 from contextstore.backends.stamps import Clock, IdFactory, Stamps
 from contextstore.errors import InvalidInputError, SessionNotFoundError

@@ -8,11 +8,11 @@ from typing import Dict, Optional, Sequence, Tuple
 
 from contextstore.backends.ages import Age, whole_groups
 from contextstore.backends.filters import Filter
+from contextstore.backends.place import Place
 from contextstore.backends.records import Record
 from contextstore.backends.results import PruneResult
 from contextstore.backends.sqlite import rows
 from contextstore.backends.sqlite.listing import numbers
-from contextstore.backends.sqlite.place import Place
 from contextstore.backends.sqlite.rows import SessionRow
 
 

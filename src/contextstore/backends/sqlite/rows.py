@@ -14,9 +14,9 @@ from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 from zlib import crc32
 
 from contextstore import messages
+from contextstore.backends.place import Place, seal
 from contextstore.backends.records import FILLED_NAMES, FILLED_NUMBERS, Record
 from contextstore.backends.sqlite import text_index
-from contextstore.backends.sqlite.place import Place, seal
 from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
 from contextstore.messages import Message
 
