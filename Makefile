@@ -6,7 +6,7 @@ PYTHON3 ?= python3
 PYTHON ?= newest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint check format vocab demo coverage mutation bench torture clean
+.PHONY: help setup test lint check format vocab servers demo coverage mutation bench torture clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,9 @@ format: setup ## put the code into its form, and mend what ruff can mend
 
 vocab: setup ## fetch tiktoken's vocabularies, as the tests need them
 	@.venv/bin/python scripts/vocabularies.py
+
+servers: ## fetch the servers that the tests start
+	@$(PYTHON3) scripts/server_binaries.py
 
 demo: ## show the library on a long conversation, in a fresh environment
 	@$(PYTHON3) scripts/environments.py demo

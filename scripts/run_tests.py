@@ -2,7 +2,8 @@
 
     python3 scripts/run_tests.py [newest | oldest | 3.X] [options of pytest]
 
-What it needs is made first: the environment, the wheel, the vocabularies.
+What it needs is made first: the environment, the wheel, the vocabularies,
+the servers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import List
 
 import environments
 import interpreters
+import server_binaries
 import vocabularies
 
 
@@ -25,6 +27,7 @@ def main(arguments: List[str]) -> int:
     with environments.one_at_a_time():
         python = environments.test(interpreters.find(wanted))
         vocabularies.provide(python)
+        server_binaries.provide_all(python)
     # The sources must not stand in for the wheel.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     command = [str(python), "-m", "pytest", *arguments]

@@ -55,7 +55,17 @@ TOP = ("", "__main__")
 SYNC_FACE = frozenset({"backends.base", "retrieval.base", "store.session_store"})
 
 # Each backend is a room of its own; this is what they share.
-SHARED_BY_BACKENDS = ("base", "records", "results", "stamps", "writes")
+SHARED_BY_BACKENDS = (
+    "ages",
+    "base",
+    "filters",
+    "place",
+    "records",
+    "results",
+    "stamps",
+    "texts",
+    "writes",
+)
 
 # In memory, messages are kept by SQLite without a file; an address names any backend.
 BUILT_ON = {"memory": ("sqlite",), "url": ("memory", "sqlite")}

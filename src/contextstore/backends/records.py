@@ -24,6 +24,17 @@ from contextstore.backends.stamps import Stamps
 from contextstore.errors import ConflictError, InvalidInputError
 from contextstore.messages import Message
 
+# How stores write down which fields they filled in.
+FILLED_NAMES: Tuple[Tuple[str, ...], ...] = (
+    (),
+    ("id",),
+    ("timestamp",),
+    ("id", "timestamp"),
+)
+FILLED_NUMBERS: Dict[Tuple[str, ...], int] = {
+    names: number for number, names in enumerate(FILLED_NAMES)
+}
+
 
 class Record(NamedTuple):
     """Be one stored message.
@@ -138,6 +149,15 @@ def updated_record(message: Message, old: Record) -> Optional[Record]:
         return None
     filled = tuple(name for name in old.filled if name in kept)
     return Record(old.id, messages.encode(new), filled, messages.is_pinned(new))
+
+
+def refuse_other_id(message: Message, interaction_id: str) -> None:
+    """Refuse a new message that brings another id than that of the stored one."""
+    if message.get("id", interaction_id) != interaction_id:
+        raise InvalidInputError(
+            f"message.id is not {interaction_id!r}; an update keeps the id",
+            path="message.id",
+        )
 
 
 def plan_save(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Callable, NamedTuple, Optional
 
@@ -60,3 +61,9 @@ def utc_timestamp() -> str:
 @lru_cache(maxsize=1)
 def _to_the_second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def iso_time(milliseconds: int) -> str:
+    """Return milliseconds since 1970 as UTC in ISO 8601."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")

@@ -10,11 +10,11 @@ import sqlite3
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from contextstore import messages
+from contextstore.backends.filters import metadata_or_none
+from contextstore.backends.place import Place, seal
 from contextstore.backends.results import Problem, VerifyReport
 from contextstore.backends.sqlite import rows, text_index, vector_rows
 from contextstore.backends.sqlite.failures import is_damage
-from contextstore.backends.sqlite.listing import metadata_or_none
-from contextstore.backends.sqlite.place import Place, seal
 from contextstore.errors import CorruptDataError
 
 _MOST_REPORTED_BY_SQLITE = 100

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from contextstore.backends.sqlite.failures import NOT_SQLITE, damaged, mapped
+from contextstore.backends.place import damaged
+from contextstore.backends.sqlite.failures import NOT_SQLITE, mapped
 from contextstore.backends.sqlite.schema import is_current, migrate
 from contextstore.errors import BusyError, UnavailableError
 

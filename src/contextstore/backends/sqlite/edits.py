@@ -6,11 +6,11 @@ import sqlite3
 from typing import Any, Dict, Optional
 
 from contextstore import messages
+from contextstore.backends.place import Place
 from contextstore.backends.records import check_version, updated_record
 from contextstore.backends.results import WriteResult
 from contextstore.backends.sqlite import rows, summaries, vector_rows
-from contextstore.backends.sqlite.place import Place
-from contextstore.errors import ConflictError, InvalidInputError
+from contextstore.errors import ConflictError
 from contextstore.messages import Message
 
 
@@ -34,15 +34,6 @@ def update_interaction(
     version = session.version + 1
     rows.set_version(connection, session, session.last, version)
     return WriteResult((interaction_id,), version, (interaction_id,))
-
-
-def refuse_other_id(message: Message, interaction_id: str) -> None:
-    """Refuse a new message that brings another id than that of the stored one."""
-    if message.get("id", interaction_id) != interaction_id:
-        raise InvalidInputError(
-            f"message.id is not {interaction_id!r}; an update keeps the id",
-            path="message.id",
-        )
 
 
 def set_metadata(

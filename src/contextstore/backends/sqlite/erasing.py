@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple, Optional, Tuple
 
+from contextstore.backends.filters import Filter
 from contextstore.backends.sqlite import legacy, rows, text_index, vector_rows
-from contextstore.backends.sqlite.listing import Filter, numbers
+from contextstore.backends.sqlite.listing import numbers
 from contextstore.errors import SessionNotFoundError
 
 

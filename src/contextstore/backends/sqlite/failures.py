@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import Generator, Optional
+from typing import Generator
 
+from contextstore.backends.place import damaged
 from contextstore.errors import (
     BusyError,
     ClosedError,
-    CorruptDataError,
     StorageError,
     UnavailableError,
 )
@@ -72,25 +72,3 @@ def is_damage(error: Exception) -> bool:
 
 def _holds(text: str, parts: tuple[str, ...]) -> bool:
     return any(part in text for part in parts)
-
-
-def damaged(
-    location: str,
-    fault: str,
-    *,
-    session_id: Optional[str] = None,
-    position: Optional[int] = None,
-) -> CorruptDataError:
-    """Return the error for damage, naming file, session and position."""
-    where = location
-    if session_id is not None:
-        where += f", session {session_id!r}"
-    if position is not None:
-        where += f", position {position}"
-    return CorruptDataError(
-        f"{where}: {fault}; nothing was written: restore the file from a backup, or "
-        f"delete the session",
-        location=location,
-        session_id=session_id,
-        position=position,
-    )

@@ -13,9 +13,9 @@ import sqlite3
 from typing import Any, List, Set
 
 from contextstore import messages
+from contextstore.backends.place import Place
 from contextstore.backends.records import Record, make_record
 from contextstore.backends.sqlite import rows
-from contextstore.backends.sqlite.place import Place
 from contextstore.backends.stamps import Stamps
 from contextstore.errors import CorruptDataError
 from contextstore.messages import Message

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
-from datetime import datetime, timezone
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from contextstore import messages
+from contextstore.backends.filters import Filter, metadata_or_none
+from contextstore.backends.place import damaged
 from contextstore.backends.results import SessionInfo, SessionPage
 from contextstore.backends.sqlite.connections import MEMORY
-from contextstore.backends.sqlite.failures import damaged
+from contextstore.backends.stamps import iso_time
 from contextstore.errors import InvalidInputError, SessionNotFoundError
 
 # At most 18 digits: SQLite counts to 2**63.
@@ -27,52 +26,6 @@ FROM (SELECT *, (SELECT max(position) FROM context_messages
         WHERE session = number) AS last
     FROM context_sessions)
 """
-
-
-class Filter(NamedTuple):
-    """Say which sessions are meant.
-
-    Attributes:
-        prefix: how their ids begin; None for any.
-        metadata: keys that their metadata has, with equal values; None for any.
-    """
-
-    prefix: Optional[str] = None
-    metadata: Optional[Mapping[str, Any]] = None
-
-    @classmethod
-    def checked(
-        cls, prefix: Optional[str], metadata: Optional[Mapping[str, Any]]
-    ) -> Filter:
-        """Return a filter of validated copies."""
-        if prefix is not None:
-            prefix = messages.validate_text(prefix, "prefix")
-        if metadata is not None:
-            metadata = _copied(metadata)
-        return cls(prefix, metadata)
-
-    def range(self) -> Tuple[str, str]:
-        """Return the first id that fits the prefix, and one after the last."""
-        prefix = self.prefix or ""
-        # The last character there is, once more often than the longest id could.
-        return prefix, prefix + "\U0010ffff" * (messages.MAX_ID_LENGTH + 1)
-
-    def admits(self, metadata: Dict[str, Any]) -> bool:
-        """Tell whether metadata has what is asked for, strict about types."""
-        return all(
-            name in metadata
-            and messages.canonical(metadata[name]) == messages.canonical(wanted)
-            for name, wanted in (self.metadata or {}).items()
-        )
-
-
-def _copied(metadata: Any) -> Dict[str, Any]:
-    if not isinstance(metadata, Mapping):
-        raise InvalidInputError(
-            f"metadata is of type {type(metadata).__name__}; pass a dict",
-            path="metadata",
-        )
-    return messages.copy_object(dict(metadata), "metadata")
 
 
 def info(connection: sqlite3.Connection, session_id: str) -> SessionInfo:
@@ -155,8 +108,8 @@ def _described(connection: sqlite3.Connection, row: Tuple[Any, ...]) -> SessionI
         session_id=session_id,
         version=last + changes,
         message_count=last - pruned,
-        created_at=_iso(created),
-        updated_at=_iso(updated),
+        created_at=iso_time(created),
+        updated_at=iso_time(updated),
         metadata=_metadata(connection, session_id, metadata),
     )
 
@@ -175,17 +128,3 @@ def _metadata(
         fault = "the metadata of the session is damaged"
         raise damaged(location or MEMORY, fault, session_id=session_id)
     return metadata
-
-
-def metadata_or_none(encoded: Any) -> Optional[Dict[str, Any]]:
-    """Return stored metadata, or None where it is damaged."""
-    try:
-        metadata = json.loads(encoded)
-    except (TypeError, ValueError, RecursionError):
-        return None
-    return metadata if isinstance(metadata, dict) else None
-
-
-def _iso(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
-    return moment.isoformat(timespec="milliseconds")

@@ -10,8 +10,11 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional, Union
 
 from contextstore import messages
 from contextstore._hop import call
+from contextstore.backends.ages import Age
 from contextstore.backends.base import MemoryBackend, PruneAge
-from contextstore.backends.records import validate_version
+from contextstore.backends.filters import Filter
+from contextstore.backends.place import Place
+from contextstore.backends.records import refuse_other_id, validate_version
 from contextstore.backends.results import (
     EraseReceipt,
     PruneResult,
@@ -36,8 +39,6 @@ from contextstore.backends.sqlite import (
 from contextstore.backends.sqlite import summaries as summary_rows
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
-from contextstore.backends.sqlite.listing import Filter
-from contextstore.backends.sqlite.place import Place
 from contextstore.backends.sqlite.shared import Lease
 from contextstore.backends.stamps import Clock, IdFactory, Stamps
 from contextstore.errors import InvalidInputError, SessionNotFoundError
@@ -243,7 +244,7 @@ class SQLiteMemory(MemoryBackend):
         """Put another message in the place of a stored one; see MemoryBackend."""
         interaction_id = _interaction_id(interaction_id)
         prepared = messages.prepare_message(message)
-        edits.refuse_other_id(prepared, interaction_id)
+        refuse_other_id(prepared, interaction_id)
         return await self._engine.change(
             partial(
                 edits.update_interaction,
@@ -302,7 +303,7 @@ class SQLiteMemory(MemoryBackend):
                     if session_id is not None
                     else None
                 ),
-                age=pruning.Age.of(older_than, keep_last),
+                age=Age.of(older_than, keep_last),
                 dry_run=dry_run,
             )
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import List, Optional
 
+from contextstore.backends.place import Place
 from contextstore.backends.sqlite import rows
-from contextstore.backends.sqlite.place import Place
 from contextstore.errors import InteractionNotFoundError
 from contextstore.messages import Message
 

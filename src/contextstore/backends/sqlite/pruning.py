@@ -3,68 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime, timedelta, timezone
 from itertools import groupby
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
-from contextstore import messages
+from contextstore.backends.ages import Age, whole_groups
+from contextstore.backends.filters import Filter
+from contextstore.backends.place import Place
 from contextstore.backends.records import Record
 from contextstore.backends.results import PruneResult
 from contextstore.backends.sqlite import rows
-from contextstore.backends.sqlite.listing import Filter, numbers
-from contextstore.backends.sqlite.place import Place
+from contextstore.backends.sqlite.listing import numbers
 from contextstore.backends.sqlite.rows import SessionRow
-from contextstore.context.links import calls_of, results_of
-from contextstore.errors import InvalidInputError
-
-
-class Age(NamedTuple):
-    """Say what is old; a message is when each condition that is given holds.
-
-    Attributes:
-        written_before: milliseconds since 1970: what the store wrote before.
-        keep_last: what is not among the newest so many of its session.
-    """
-
-    written_before: Optional[int]
-    keep_last: Optional[int]
-
-    @classmethod
-    def of(cls, older_than: Any, keep_last: Any) -> Age:
-        """Return the age that the arguments of a prune mean.
-
-        Raises:
-            InvalidInputError: there is no condition, or one cannot be taken.
-        """
-        if older_than is None and keep_last is None:
-            raise InvalidInputError(
-                "give older_than, keep_last or both; prune has no default",
-                path="older_than",
-            )
-        if keep_last is not None:
-            keep_last = messages.validate_k(keep_last)
-        return cls(None if older_than is None else _moment(older_than), keep_last)
-
-
-def _moment(older_than: Any) -> int:
-    """Return milliseconds since 1970 for an age or a time."""
-    if isinstance(older_than, timedelta):
-        older_than = _ago(older_than)
-    if not isinstance(older_than, datetime) or older_than.tzinfo is None:
-        raise InvalidInputError(
-            "older_than has to be a timedelta, or a datetime with a time zone",
-            path="older_than",
-        )
-    return int(older_than.timestamp() * 1000)
-
-
-def _ago(age: timedelta) -> datetime:
-    try:
-        return datetime.now(timezone.utc) - age
-    except OverflowError:
-        raise InvalidInputError(
-            "older_than reaches beyond the years 1 to 9999", path="older_than"
-        ) from None
 
 
 def prune(
@@ -97,7 +46,7 @@ def _prune_session(
     if cut <= session.pruned:
         return ()
     records = rows.load_records(connection, place, session)
-    old = _whole_groups(records, cut - session.pruned)
+    old = whole_groups(records, cut - session.pruned)
     gone = tuple(record.id for record in old if not record.pinned)
     if gone and not dry_run:
         _remove(connection, place, session, old)
@@ -118,25 +67,6 @@ def _last_old(connection: sqlite3.Connection, session: SessionRow, age: Age) -> 
         ).fetchone()
         cut = cut if young is None else min(cut, young - 1)
     return cut
-
-
-def _whole_groups(records: Sequence[Record], length: int) -> List[Record]:
-    """Return the records before a cut, which moves back before a call it would part."""
-    decoded = [messages.decode(record.body) for record in records]
-    after: Set[str] = set()
-    for message in decoded[length:]:
-        after.update(results_of(message))
-    while True:
-        parted = [
-            place
-            for place, message in enumerate(decoded[:length])
-            if not after.isdisjoint(calls_of(message))
-        ]
-        if not parted:
-            return list(records[:length])
-        for message in decoded[parted[0] : length]:
-            after.update(results_of(message))
-        length = parted[0]
 
 
 def _remove(

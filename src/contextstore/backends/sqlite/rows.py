@@ -10,13 +10,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from itertools import chain, islice
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 from zlib import crc32
 
 from contextstore import messages
-from contextstore.backends.records import Record
+from contextstore.backends.place import Place, seal
+from contextstore.backends.records import FILLED_NAMES, FILLED_NUMBERS, Record
 from contextstore.backends.sqlite import text_index
-from contextstore.backends.sqlite.place import Place, seal
 from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
 from contextstore.messages import Message
 
@@ -25,17 +25,6 @@ _MOST_ROWS = 2**63 - 1
 # How many rows a load checks and decodes at a time; from 50 to 1,000 it makes no
 # difference.
 _ROWS_TOGETHER = 200
-# How the column ``filled`` says which fields the store filled in.
-_FILLED_NAMES: Tuple[Tuple[str, ...], ...] = (
-    (),
-    ("id",),
-    ("timestamp",),
-    ("id", "timestamp"),
-)
-_FILLED_NUMBERS: Dict[Tuple[str, ...], int] = {
-    names: number for number, names in enumerate(_FILLED_NAMES)
-}
-
 # The newest messages, and what tells whether they are: an index entry whose session
 # was damaged would cut off the end in silence. So the message after them has to be the
 # first of its session (1 here), or else, where none follows, the newest row of the
@@ -167,7 +156,7 @@ def insert(
                 position,
                 record.id,
                 id_key(record.id),
-                _FILLED_NUMBERS[record.filled],
+                FILLED_NUMBERS[record.filled],
                 record.pinned,
                 written,
                 seal(base, position, record.body),
@@ -191,7 +180,7 @@ def replace(
         "UPDATE context_messages SET filled = ?, pinned = ?, written = ?, checksum = ?,"
         " body = ? WHERE session = ? AND position = ?",
         (
-            _FILLED_NUMBERS[record.filled],
+            FILLED_NUMBERS[record.filled],
             record.pinned,
             now(),
             seal(place.base(), position, record.body),
@@ -410,7 +399,7 @@ def _record(
     pinned: int,
 ) -> Record:
     place.check(place.base(), position, checksum, body)
-    return Record(message_id, body, _FILLED_NAMES[filled & 3], bool(pinned))
+    return Record(message_id, body, FILLED_NAMES[filled & 3], bool(pinned))
 
 
 def find_position(

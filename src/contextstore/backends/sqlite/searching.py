@@ -6,11 +6,11 @@ import sqlite3
 from typing import Callable, List, NamedTuple, Optional
 
 from contextstore import messages
+from contextstore.backends.filters import Filter
+from contextstore.backends.place import Place
 from contextstore.backends.results import TextMatch
 from contextstore.backends.sqlite import text_index
 from contextstore.backends.sqlite.engine import Engine
-from contextstore.backends.sqlite.listing import Filter
-from contextstore.backends.sqlite.place import Place
 from contextstore.errors import CorruptDataError
 
 

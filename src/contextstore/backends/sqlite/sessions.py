@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Optional, Sequence
 
+from contextstore.backends.place import Place
 from contextstore.backends.records import (
     Record,
     check_version,
@@ -17,7 +18,6 @@ from contextstore.backends.records import (
 )
 from contextstore.backends.results import WriteResult
 from contextstore.backends.sqlite import rows, vector_rows
-from contextstore.backends.sqlite.place import Place
 from contextstore.backends.stamps import Stamps
 from contextstore.errors import SessionNotFoundError
 from contextstore.messages import Message

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Dict, Mapping
 
+from contextstore.backends.place import Place
 from contextstore.backends.sqlite import rows
-from contextstore.backends.sqlite.place import Place
 from contextstore.backends.sqlite.rows import SessionRow
 
 

@@ -7,17 +7,15 @@ it is marked for rebuilding, and the next search makes it anew.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from typing import Iterator, List, Optional, Tuple
 
-from contextstore import messages
 from contextstore.backends.sqlite.failures import is_damage
-from contextstore.errors import InvalidInputError, UnsupportedOperationError
+from contextstore.backends.texts import text_of_body, words_of
+from contextstore.errors import UnsupportedOperationError
 
 # How many messages one transaction indexes, so that writers need not wait long.
 _BATCH = 2000
-_WORD = re.compile(r"[^\W_]+")
 # The tables of an FTS5 index with one column (https://sqlite.org/fts5.html, section 9).
 _SHADOWS = {
     "data": "(id INTEGER PRIMARY KEY, block BLOB)",
@@ -71,7 +69,7 @@ def remember(connection: sqlite3.Connection, session: int, position: int) -> Non
         _unless_damaged(
             connection,
             "INSERT INTO context_text (rowid, text) VALUES (?, ?)",
-            (row, _text(body)),
+            (row, text_of_body(body)),
         )
 
 
@@ -110,7 +108,7 @@ def extend(connection: sqlite3.Connection) -> bool:
         return False
     connection.executemany(
         "INSERT INTO context_text (rowid, text) VALUES (?, ?)",
-        ((row, _text(body)) for row, body in rows),
+        ((row, text_of_body(body)) for row, body in rows),
     )
     connection.execute("UPDATE context_text_state SET newest = ?", (rows[-1][0],))
     return len(rows) == _BATCH
@@ -161,10 +159,7 @@ def expression_of(query: str) -> str:
     Raises:
         InvalidInputError: the query has no word.
     """
-    words = _WORD.findall(query)
-    if not words:
-        raise InvalidInputError("query has no word to search for", path="query")
-    return " ".join(f'"{word}"' for word in words)
+    return " ".join(f'"{word}"' for word in words_of(query))
 
 
 def faults(connection: sqlite3.Connection) -> Iterator[str]:
@@ -241,14 +236,3 @@ def _unless_damaged(
         if not connection.in_transaction:
             raise DamagedIndexError from error
         discard(connection)
-
-
-def _text(body: bytes) -> str:
-    """Return the text of a stored message; a damaged one has none to index."""
-    try:
-        message = messages.decode(body)
-    except (ValueError, TypeError):
-        return ""
-    name = message.get("name")
-    text = messages.text_of(message)
-    return f"{name}: {text}" if isinstance(name, str) else text

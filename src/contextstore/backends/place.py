@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Optional, Sequence
 from zlib import crc32
 
-from contextstore.backends.sqlite.failures import damaged
 from contextstore.errors import CorruptDataError
 
 _BITS = 0xFFFFFFFF
 
 
 class Place(NamedTuple):
-    """Say which session of which file is meant, and check what comes from there.
+    """Say which session of which store is meant, and check what comes from there.
 
     Attributes:
-        location: the file, for the texts of errors.
+        location: the file or address, for the texts of errors.
         session_id: the session.
     """
 
@@ -30,7 +29,7 @@ class Place(NamedTuple):
         """Refuse a message whose checksum is wrong.
 
         Raises:
-            CorruptDataError: naming file, session and position.
+            CorruptDataError: naming store, session and position.
         """
         try:
             is_whole = seal(base, position, body) == checksum
@@ -80,3 +79,25 @@ def seal(base: int, position: int, body: bytes) -> int:
     """Return the checksum of a message: CRC-32, which finds every flipped bit."""
     # For one body, a CRC is another for every value that it starts from.
     return crc32(body, base + position & _BITS)
+
+
+def damaged(
+    location: str,
+    fault: str,
+    *,
+    session_id: Optional[str] = None,
+    position: Optional[int] = None,
+) -> CorruptDataError:
+    """Return the error for damage, naming store, session and position."""
+    where = location
+    if session_id is not None:
+        where += f", session {session_id!r}"
+    if position is not None:
+        where += f", position {position}"
+    return CorruptDataError(
+        f"{where}: {fault}; nothing was written: restore it from a backup, or "
+        f"delete the session",
+        location=location,
+        session_id=session_id,
+        position=position,
+    )
