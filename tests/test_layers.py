@@ -68,7 +68,7 @@ SHARED_BY_BACKENDS = (
 )
 
 # In memory, messages are kept by SQLite without a file; an address names any backend.
-BUILT_ON = {"memory": ("sqlite",), "url": ("memory", "sqlite")}
+BUILT_ON = {"memory": ("sqlite",), "url": ("memory", "postgres", "sqlite")}
 
 MAY_IMPORT_ASYNCIO = (
     "_hop",

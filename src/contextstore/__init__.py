@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextstore.backends.base import MemoryBackend
 from contextstore.backends.memory import InMemoryMemory
+from contextstore.backends.postgres import PostgresMemory
 from contextstore.backends.results import (
     EraseReceipt,
     Problem,
@@ -81,6 +82,7 @@ __all__ = [
     "MemoryBackend",
     "MissingDependencyError",
     "NotFoundError",
+    "PostgresMemory",
     "Problem",
     "PruneResult",
     "RetrievalBackend",

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from contextstore.backends.base import MemoryBackend
 from contextstore.backends.memory import InMemoryMemory
+from contextstore.backends.postgres import PostgresMemory
 from contextstore.backends.sqlite import SQLiteMemory
 from contextstore.errors import ConfigurationError
 
@@ -15,7 +16,8 @@ def open_memory(url: str, **options: Any) -> MemoryBackend:
     """Open the memory that an address names.
 
     ``sqlite:///chat.db`` is a file beside the program, ``sqlite:////var/chat.db`` an
-    absolute path, ``memory:`` a memory without a file.
+    absolute path, ``memory:`` a memory without a file, ``postgresql://user@host/name``
+    a database of Postgres, of several hosts too.
 
     Args:
         options: keyword arguments of the backend, such as ``durability="relaxed"``.
@@ -27,7 +29,8 @@ def open_memory(url: str, **options: Any) -> MemoryBackend:
     if opener is None:
         raise ConfigurationError(
             f"{_without_password(url)} is no address of a memory; use "
-            f"sqlite:///chat.db, sqlite:////absolute/chat.db or memory:"
+            f"sqlite:///chat.db, sqlite:////absolute/chat.db, memory: or "
+            f"postgresql://user@host/database"
         )
     return opener(url, options)
 
@@ -58,9 +61,15 @@ def _open_in_memory(url: str, options: Dict[str, Any]) -> MemoryBackend:
     return InMemoryMemory(**options)
 
 
+def _open_postgres(url: str, options: Dict[str, Any]) -> MemoryBackend:
+    return PostgresMemory(url, **options)
+
+
 _OPENERS: Dict[str, Callable[[str, Dict[str, Any]], MemoryBackend]] = {
     "sqlite": _open_sqlite,
     "memory": _open_in_memory,
+    "postgresql": _open_postgres,
+    "postgres": _open_postgres,
 }
 
 
