@@ -56,6 +56,7 @@ SYNC_FACE = frozenset({"backends.base", "retrieval.base", "store.session_store"}
 
 # Each backend is a room of its own; this is what they share.
 SHARED_BY_BACKENDS = (
+    "addresses",
     "ages",
     "base",
     "filters",
@@ -68,7 +69,7 @@ SHARED_BY_BACKENDS = (
 )
 
 # In memory, messages are kept by SQLite without a file; an address names any backend.
-BUILT_ON = {"memory": ("sqlite",), "url": ("memory", "postgres", "sqlite")}
+BUILT_ON = {"memory": ("sqlite",), "url": ("memory", "postgres", "redis", "sqlite")}
 
 MAY_IMPORT_ASYNCIO = (
     "_hop",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextstore.backends.base import MemoryBackend
 from contextstore.backends.memory import InMemoryMemory
 from contextstore.backends.postgres import PostgresMemory
+from contextstore.backends.redis import RedisMemory
 from contextstore.backends.results import (
     EraseReceipt,
     Problem,
@@ -85,6 +86,7 @@ __all__ = [
     "PostgresMemory",
     "Problem",
     "PruneResult",
+    "RedisMemory",
     "RetrievalBackend",
     "RetrievalWeights",
     "RetrievedItem",

@@ -10,6 +10,7 @@ from typing import Dict, List, Optional
 import pytest
 
 from tests.servers import postgres
+from tests.servers.shared_valkey import valkey_versions
 
 _started: Dict[str, postgres.Postgres] = {}
 _cleanup = contextlib.ExitStack()
@@ -66,5 +67,8 @@ def versions() -> List[str]:
     """Say which servers ran, for the end of the run."""
     server: Optional[postgres.Postgres] = _started.get("postgres")
     if server is None:
-        return []
-    return [f"Postgres {server.ask('SHOW server_version')[0][0]}"]
+        return valkey_versions()
+    return [
+        f"Postgres {server.ask('SHOW server_version')[0][0]}",
+        *valkey_versions(),
+    ]
