@@ -32,6 +32,7 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "retrieval": FOUNDATION,
     # Vectors lie beside the messages, in the same file and by the same engine.
     "retrieval.sqlite": (*FOUNDATION, "retrieval", "backends"),
+    "retrieval.pgvector": (*FOUNDATION, "retrieval", "backends"),
     "embedders": (*FOUNDATION, "retrieval"),
     # What the providers demand is written down apart from the code that it judges.
     "context.providers": ("errors", "messages"),

@@ -17,6 +17,7 @@ from contextstore.backends.results import (
     WriteResult,
 )
 from contextstore.backends.sqlite import SQLiteMemory
+from contextstore.backends.tiered import TieredMemory
 from contextstore.backends.url import open_memory
 from contextstore.context.builder import BuildResult, ContextBuilder
 from contextstore.context.strategies import register_strategy
@@ -48,6 +49,7 @@ from contextstore.retrieval.base import (
 )
 from contextstore.retrieval.embedding import EmbedFn
 from contextstore.retrieval.memory import InMemoryEmbeddingStore
+from contextstore.retrieval.pgvector import PgVectorStore
 from contextstore.retrieval.sqlite import SQLiteEmbeddingStore
 from contextstore.retrieval.weights import RetrievalWeights
 from contextstore.store import (
@@ -83,6 +85,7 @@ __all__ = [
     "MemoryBackend",
     "MissingDependencyError",
     "NotFoundError",
+    "PgVectorStore",
     "PostgresMemory",
     "Problem",
     "PruneResult",
@@ -103,6 +106,7 @@ __all__ = [
     "SyncRetrieval",
     "SyncSessionStore",
     "TextMatch",
+    "TieredMemory",
     "Tokenizer",
     "UnavailableError",
     "UnsupportedOperationError",

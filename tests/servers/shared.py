@@ -63,6 +63,13 @@ def _empty(server: postgres.Postgres) -> None:
         )
 
 
+def need_pgvector() -> None:
+    """Leave a test out, loudly, where the server has no pgvector, as Debian's."""
+    available = "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"
+    if not postgres_server().ask(available):
+        pytest.skip("this Postgres has no pgvector: run `make servers`")
+
+
 def versions() -> List[str]:
     """Say which servers ran, for the end of the run."""
     server: Optional[postgres.Postgres] = _started.get("postgres")

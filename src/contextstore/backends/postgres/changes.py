@@ -53,7 +53,7 @@ WITH held AS (
         recent = (greatest(updated, {NOW}) >> 20)::integer
     WHERE session = %(session)s::uuid AND last = %(old_last)s
         AND changes = %(old_changes)s AND change = %(old_change)s::uuid
-        AND indexed = %(old_indexed)s
+        AND indexed = %(old_indexed)s AND vectors = %(old_vectors)s
     RETURNING updated
 ), gone AS (
     DELETE FROM context_messages WHERE session = %(session)s::uuid
@@ -62,7 +62,10 @@ WITH held AS (
 ), vectors AS (
     DELETE FROM context_vectors WHERE session = %(session)s::uuid
         AND message_key IN (SELECT message_key FROM gone)
-        AND message_key <> ALL (%(staying)s::uuid[])
+        AND message_key <> ALL (%(staying)s::uuid[]) RETURNING model
+), heads AS (
+    UPDATE context_vector_sessions SET removed = removed + 1
+    WHERE session = %(session)s::uuid AND model IN (SELECT model FROM vectors)
 ), texts AS (
     DELETE FROM context_texts WHERE session = %(session)s::uuid
         AND position BETWEEN %(first)s AND %(until)s AND EXISTS (SELECT FROM held)
@@ -82,12 +85,25 @@ WITH held AS (
     SELECT %(session)s::uuid, summaries FROM held, context_summaries
     WHERE session = %(source)s::uuid ON CONFLICT (session) DO NOTHING
 ), vectors AS (
-    INSERT INTO context_vectors (session, model, message_key, added, dimension,
-        checksum, session_id, message_name, metadata, vector)
-    SELECT %(session)s::uuid, model, message_key, added, dimension,
-        checksum # %(shift)s::integer, %(session_id)s, message_name, metadata, vector
+    INSERT INTO context_vectors AS v (session, model, message_key, place, revision,
+        checksum, message_name, metadata, vector)
+    SELECT %(session)s::uuid, model, message_key, place, revision,
+        checksum # %(shift)s::integer, message_name, metadata, vector
     FROM held, context_vectors WHERE session = %(source)s::uuid
-        AND message_key = ANY(%(keys)s::uuid[]) ON CONFLICT DO NOTHING
+        AND message_key = ANY(%(keys)s::uuid[])
+    ON CONFLICT (session, model, message_key) DO UPDATE SET
+        checksum = excluded.checksum, metadata = excluded.metadata,
+        vector = excluded.vector
+    RETURNING model
+), heads AS (
+    INSERT INTO context_vector_sessions AS h (session, model, session_id, dimension,
+        revision, removed)
+    SELECT %(session)s::uuid, model, %(session_id)s, dimension, revision,
+        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    FROM context_vector_sessions WHERE session = %(source)s::uuid
+        AND model IN (SELECT model FROM vectors)
+    ON CONFLICT (session, model) DO UPDATE SET removed = excluded.removed,
+        revision = greatest(h.revision, excluded.revision)
 )
 SELECT last + changes FROM held"""
 _DELETE = """
@@ -95,6 +111,7 @@ WITH held AS (
     DELETE FROM context_sessions WHERE session = %(session)s::uuid
         AND last = %(old_last)s AND changes = %(old_changes)s
         AND change = %(old_change)s::uuid AND indexed = %(old_indexed)s
+        AND vectors = %(old_vectors)s
     RETURNING session
 ), gone AS (
     DELETE FROM context_messages WHERE session = %(session)s::uuid
@@ -102,7 +119,10 @@ WITH held AS (
 ), vectors AS (
     DELETE FROM context_vectors WHERE session = %(session)s::uuid
         AND (%(all_vectors)s OR message_key IN (SELECT message_key FROM gone))
-        AND EXISTS (SELECT FROM held) RETURNING message_key
+        AND EXISTS (SELECT FROM held) RETURNING model
+), heads AS (
+    UPDATE context_vector_sessions SET removed = removed + 1
+    WHERE session = %(session)s::uuid AND model IN (SELECT model FROM vectors)
 ), texts AS (
     DELETE FROM context_texts WHERE session = %(session)s::uuid
         AND EXISTS (SELECT FROM held)
@@ -168,6 +188,7 @@ def rewriting(
         "old_changes": state.changes,
         "old_change": state.change,
         "old_indexed": state.indexed,
+        "old_vectors": state.vectors,
     }
     return Change(result, _REWRITE, values)
 
@@ -318,6 +339,7 @@ class Deleting:
                 "old_changes": state.changes,
                 "old_change": state.change,
                 "old_indexed": state.indexed,
+                "old_vectors": state.vectors,
                 "all_vectors": self._all_vectors,
             }
             found = await session.fetch(_DELETE, values)

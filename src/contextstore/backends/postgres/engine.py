@@ -67,6 +67,23 @@ class Options(NamedTuple):
     pool_size: int
     prepare_threshold: Optional[int]
 
+    @classmethod
+    def checked(
+        cls,
+        dsn: str,
+        timeout: float,
+        pool_size: int,
+        prepare_threshold: Optional[int],
+    ) -> Options:
+        """Return options that can be used.
+
+        Raises:
+            ConfigurationError: one of them cannot.
+        """
+        if not timeout > 0 or pool_size < 1:
+            raise ConfigurationError("timeout and pool_size have to be above 0")
+        return cls(dsn, timeout, pool_size, prepare_threshold)
+
 
 class Session:
     """Be one connection while a piece of work has it.
@@ -98,7 +115,7 @@ class Engine:
 
     def __init__(self, options: Options, partitions: int) -> None:
         self._options = options
-        self._partitions = partitions
+        self._partitions = schema.validate_partitions(partitions)
         self._conninfo = _complete(options.dsn)
         self.location = _location(self._conninfo)
         self._pools: Dict[Loop, Pool] = {}
@@ -265,4 +282,5 @@ def _complete(dsn: str) -> str:
 def _location(dsn: str) -> str:
     """Return what errors call the database: hosts and name, never the password."""
     parts = require("psycopg.conninfo", "postgres").conninfo_to_dict(dsn)
-    return f"postgresql://{parts.get('host', '')}/{parts.get('dbname', '')}"
+    host, port = parts.get("host", ""), parts.get("port", "")
+    return f"postgresql://{host}{port and f':{port}'}/{parts.get('dbname', '')}"

@@ -27,6 +27,8 @@ WITH held AS (
     DELETE FROM context_summaries WHERE session IN (SELECT session FROM held)
 ), vectors AS (
     DELETE FROM context_vectors WHERE session IN (SELECT session FROM held)
+), heads AS (
+    DELETE FROM context_vector_sessions WHERE session IN (SELECT session FROM held)
 )
 SELECT session::text FROM held"""
 # A write of the same instant moves its end: the row is then left out, and so are its

@@ -11,6 +11,7 @@ from contextstore._optional import require
 from contextstore.errors import (
     BusyError,
     ContextStoreError,
+    CorruptDataError,
     StorageError,
     UnavailableError,
 )
@@ -22,7 +23,10 @@ _AWAY_CLASS = "08"
 _OVERTAKEN = ("40001", "40P01")
 _BUSY = ("55P03", "57014")
 
-UNIQUE_VIOLATION = "23505"
+# No connection, no right to connect, no resources, no operator's leave, no disk.
+_CANNOT = ("08", "25006", "28", "3D", "42501", "53", "57", "58")
+_DAMAGED = ("XX001", "XX002")
+
 UNDEFINED_TABLE = "42P01"
 UNDEFINED_SCHEMA = "3F000"
 
@@ -74,7 +78,18 @@ def translated(error: BaseException, location: str) -> BaseException:
             f"which makes them, or restore them",
             location=location,
         )
-    return unavailable(location, code or type(error).__name__)
+    if code in _DAMAGED:
+        return CorruptDataError(
+            f"{location}: the server found damage in its files ({code}); restore it "
+            f"from a backup",
+            location=location,
+        )
+    if code is None or code.startswith(_CANNOT):
+        return unavailable(location, code or type(error).__name__)
+    return StorageError(
+        f"{location}: the server refused a statement ({code}); see the cause",
+        location=location,
+    )
 
 
 def unavailable(location: str, why: str) -> UnavailableError:

@@ -42,6 +42,11 @@ def message_name(message_id: str) -> Optional[str]:
     return None if is_own_key(message_id) else message_id
 
 
+def signed(value: int) -> int:
+    """Return 32 bits as a signed int, as a column holds them."""
+    return value - (1 << 32) if value & 0x80000000 else value
+
+
 class Place(NamedTuple):
     """Say which session of which database is meant, and check what comes from there.
 
@@ -66,7 +71,7 @@ class Place(NamedTuple):
 
     def signed_base(self) -> int:
         """Return the same as a signed 32-bit int, as a column holds it."""
-        return _signed(self.base())
+        return signed(self.base())
 
     def overtaken(self) -> BusyError:
         """Return the error for a session that others change all the time."""
@@ -92,13 +97,9 @@ def seal(base: int, body: bytes) -> int:
     The statement that stores the message knows the position first, and mixes it in by
     exclusive or; ``place_seal`` does the same here.
     """
-    return _signed(base ^ crc32(body))
+    return signed(base ^ crc32(body))
 
 
 def place_seal(sealed: int, position: int) -> int:
     """Mix the position into a checksum."""
-    return sealed ^ _signed(position & 0xFFFFFFFF)
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value & 0x80000000 else value
+    return sealed ^ signed(position & 0xFFFFFFFF)

@@ -17,7 +17,6 @@ from contextstore.backends.postgres import (
     listing,
     plans,
     rows,
-    schema,
 )
 from contextstore.backends.postgres import (
     summaries as summary_rows,
@@ -83,12 +82,10 @@ class PostgresMemory(MemoryBackend):
         id_factory: Optional[IdFactory] = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        if not timeout > 0 or pool_size < 1:
-            raise ConfigurationError("timeout and pool_size have to be above 0")
         self._lifetime = _milliseconds(expire_after)
         self._stamps = Stamps.of(id_factory, clock)
-        options = Options(dsn, timeout, pool_size, prepare_threshold)
-        self._engine = Engine(options, schema.validate_partitions(partitions))
+        options = Options.checked(dsn, timeout, pool_size, prepare_threshold)
+        self._engine = Engine(options, partitions)
 
     @property
     def location(self) -> str:

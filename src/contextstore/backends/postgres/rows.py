@@ -19,7 +19,7 @@ NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 ALIVE = f"(lifetime IS NULL OR updated + lifetime > {NOW})"
 PINNED = 4
 
-_STATE = "last, pruned, changes, indexed, change::text, lifetime"
+_STATE = "last, pruned, changes, indexed, vectors, change::text, lifetime"
 _MESSAGE = "position, checksum, body, message_key::text, message_name, flags, written"
 # Of one row of a session and its newest messages by their key, read backwards.
 _LOAD = f"""
@@ -75,6 +75,7 @@ class State(NamedTuple):
         pruned: the position before its first message.
         changes: what the version is beyond the last position.
         indexed: up to which position its words are indexed.
+        vectors: how often vectors were added for its messages.
         change: names its newest change other than an append.
         lifetime: for how many milliseconds it outlives its newest write; None for ever.
     """
@@ -83,6 +84,7 @@ class State(NamedTuple):
     pruned: int
     changes: int
     indexed: int
+    vectors: int
     change: str
     lifetime: Optional[int]
 

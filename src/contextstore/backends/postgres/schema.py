@@ -40,6 +40,9 @@ CREATE TABLE context_sessions (
     recent integer NOT NULL,
     -- Up to which position the words of messages are in context_texts.
     indexed bigint NOT NULL,
+    -- How often vectors were added for its messages: a change that deletes messages
+    -- looks again if one came meanwhile, which it has not seen.
+    vectors bigint NOT NULL DEFAULT 0,
     -- For how many milliseconds it outlives its newest write; NULL for ever.
     lifetime bigint,
     -- Names the newest change other than an append, so that who lost his connection
@@ -81,16 +84,32 @@ CREATE TABLE context_summaries (
     summaries bytea NOT NULL,
     PRIMARY KEY (session)
 ) PARTITION BY HASH (session)"""
+_VECTOR_SESSIONS = """
+CREATE TABLE context_vector_sessions (
+    session uuid NOT NULL,
+    model text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    dimension integer NOT NULL,
+    -- Vectors that were ever added or replaced: who holds copies reads on from there.
+    revision bigint NOT NULL,
+    -- Removals, from a number on that no session of the id had: who holds copies begins
+    -- anew.
+    removed bigint NOT NULL,
+    PRIMARY KEY (session, model)
+) PARTITION BY HASH (session)"""
 _VECTORS = """
 CREATE TABLE context_vectors (
     session uuid NOT NULL,
     model text COLLATE "C" NOT NULL,
     message_key uuid NOT NULL,
-    -- In which order they were added, in its session.
-    added bigint NOT NULL,
-    dimension integer NOT NULL,
+    -- The revision that first added it, for the order; and the one that wrote it last.
+    place bigint NOT NULL,
+    revision bigint NOT NULL,
+    -- The revision that is in the index over all sessions, where there is one.
+    embedded bigint NOT NULL DEFAULT 0,
+    -- CRC-32 of id, metadata and vector, by exclusive or with those of the session id
+    -- and the model.
     checksum integer NOT NULL,
-    session_id text COLLATE "C" NOT NULL,
     message_name text COLLATE "C",
     metadata bytea NOT NULL,
     -- Little-endian float32.
@@ -102,6 +121,7 @@ _TABLES = {
     "context_messages": _MESSAGES,
     "context_texts": _TEXTS,
     "context_summaries": _SUMMARIES,
+    "context_vector_sessions": _VECTOR_SESSIONS,
     "context_vectors": _VECTORS,
 }
 _INDEXES = (
@@ -112,6 +132,7 @@ _INDEXES = (
     " WHERE lifetime IS NOT NULL",
     "CREATE INDEX context_messages_pinned ON context_messages (session, position)"
     " WHERE flags >= 4",
+    "CREATE INDEX context_vector_sessions_model ON context_vector_sessions (model)",
     "CREATE INDEX context_texts_words ON context_texts USING gin (words)",
 )
 # English stems without a list of words to leave out: what is searched is what was said.
