@@ -66,9 +66,9 @@ def valkey_versions() -> List[str]:
     running: List[str] = []
     if valkey.cache_info().currsize:
         lines = valkey().info("server").splitlines()
-        names = ("server_name:", "valkey_version:", "redis_version:")
+        names = ("valkey_version:", "redis_version:")
         found = [line for line in lines if line.startswith(names)]
-        running.append(" ".join(line.partition(":")[2] for line in found[:2]))
+        running.append(sorted(found)[-1].replace("_version:", " ").title())
     if cluster.cache_info().currsize:
         running.append("a cluster of 6")
     return running

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence, Set
 
 import server_binaries
-from tests.servers.postgres import free_port
 
 _READY_SECONDS = 30.0
 _SLOTS = 16384
 # How long the masters of a cluster may be silent before they count as dead.
 NODE_TIMEOUT = 2000
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_given: Set[int] = set()
 
 
 def program() -> Optional[Path]:
@@ -36,6 +39,22 @@ def program() -> Optional[Path]:
     return None if fetched is None else fetched / "valkey-server"
 
 
+def quiet_port() -> int:
+    """Return a port that no server has, and that no client is given by chance."""
+    with _EPHEMERAL.open() as limits:
+        end = int(limits.read().split()[0])
+    while True:
+        port = random.randrange(max(1025, end - 20_000), end)
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
 class Valkey:
     """Be one server on loopback.
 
@@ -47,7 +66,7 @@ class Valkey:
 
     def __init__(self, folder: Path, binary: Path, *options: str) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = quiet_port()
         self._binary = binary
         self._options = options
         self.process: Optional[subprocess.Popen[bytes]] = None
@@ -138,7 +157,7 @@ class Cluster:
     def __init__(self, folder: Path, binary: Path) -> None:
         options = ["--cluster-enabled", "yes"]
         options += ["--cluster-node-timeout", str(NODE_TIMEOUT)]
-        self._busses = [free_port() for _ in range(6)]
+        self._busses = [quiet_port() for _ in range(6)]
         self.servers = [
             Valkey(folder / str(number), binary, *options, "--cluster-port", str(bus))
             for number, bus in enumerate(self._busses)

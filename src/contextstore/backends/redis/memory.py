@@ -395,7 +395,7 @@ def _confirmation(
     return Confirmation(int(replicas), fsync, seconds)
 
 
-def _milliseconds(ttl: Optional[timedelta]) -> Optional[int]:
+def _milliseconds(ttl: Any) -> Optional[int]:
     if ttl is None:
         return None
     if not isinstance(ttl, timedelta) or ttl < timedelta(milliseconds=1):
