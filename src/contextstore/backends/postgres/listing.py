@@ -89,7 +89,7 @@ async def page(
             "cursor": end.key,
             "limit": asked,
         }
-        found = await engine.fetch(_PAGE, values)
+        found = await engine.fetch(_PAGE, values, by_values=True)
         for row in found:
             if len(sessions) == limit:
                 return SessionPage(sessions, str(end))
@@ -107,7 +107,7 @@ async def ids(engine: Engine, wanted: Filter) -> List[str]:
     after = ""
     while True:
         values = {**_values(wanted), "after": after, "limit": _BATCH}
-        found = await engine.fetch(_IDS, values)
+        found = await engine.fetch(_IDS, values, by_values=True)
         for name, encoded in found:
             place = Place.of(engine.location, name)
             if not wanted.metadata or wanted.admits(metadata_of(place, encoded)):

@@ -144,6 +144,7 @@ async def _ask(
         model=sql.Literal(model), dimension=sql.Literal(dimension)
     )
     async with session.connection.transaction():
+        await session.run("SET LOCAL plan_cache_mode = force_custom_plan")
         await session.fetch(_SETTINGS, values)
         return await session.fetch(statement.as_string(session.connection), values)
 

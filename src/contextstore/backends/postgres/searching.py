@@ -108,7 +108,7 @@ class Search(NamedTuple):
             "words": " ".join(self.words),
             "limit": min(self.limit, _MOST_ROWS),
         }
-        found = await engine.fetch(_SEARCH, values)
+        found = await engine.fetch(_SEARCH, values, by_values=True)
         return [_match(engine.location, row) for row in found]
 
     def _reach(self) -> Dict[str, Any]:
@@ -133,7 +133,7 @@ async def _catch_up(engine: Engine, reach: Dict[str, Any]) -> None:
 
 async def _extend(engine: Engine, values: Dict[str, Any]) -> bool:
     """Index the next batch of messages; False once nothing is left to index."""
-    found = await engine.fetch(_BEHIND, values)
+    found = await engine.fetch(_BEHIND, values, by_values=True)
     if not found:
         return False
     until: Dict[str, Tuple[int, int, int]] = {}
