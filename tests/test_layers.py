@@ -60,6 +60,7 @@ SHARED_BY_BACKENDS = (
     "addresses",
     "ages",
     "base",
+    "copying",
     "filters",
     "place",
     "records",
