@@ -7,6 +7,7 @@ import random
 import threading
 import time
 import weakref
+from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -230,7 +231,9 @@ class Engine:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = Pool(self._connect, self._options.pool_size)
+            # The pools outlive this object until its finalizer: they may not hold it.
+            connect = partial(_connect, self._conninfo, self._options)
+            pool = Pool(connect, self._options.pool_size)
             with self._lock:
                 ended = [item for item in self._pools.items() if item[0].is_closed()]
                 for dead, _ in ended:
@@ -240,17 +243,18 @@ class Engine:
             await pool.open()
         return pool
 
-    async def _connect(self) -> Connection:
-        connection: Connection = await failures.driver().AsyncConnection.connect(
-            self._conninfo,
-            autocommit=True,
-            prepare_threshold=self._options.prepare_threshold,
-        )
-        return connection
-
 
 # Collected, they would be closed, and with them the connections of the parent.
 _of_the_parent: List[Any] = []
+
+
+async def _connect(conninfo: str, options: Options) -> Connection:
+    connection: Connection = await failures.driver().AsyncConnection.connect(
+        conninfo,
+        autocommit=True,
+        prepare_threshold=options.prepare_threshold,
+    )
+    return connection
 
 
 def _drop(pools: Dict[Loop, Pool]) -> None:

@@ -22,7 +22,7 @@ PINNED = 4
 _STATE = "last, pruned, changes, indexed, vectors, change::text, lifetime"
 _MESSAGE = "position, checksum, body, message_key::text, message_name, flags, written"
 # Of one row of a session and its newest messages by their key, read backwards.
-_LOAD = f"""
+LOAD = f"""
 SELECT s.last, s.pruned, m.position, m.checksum, m.body
 FROM context_sessions AS s LEFT JOIN LATERAL (
     SELECT position, checksum, body FROM context_messages
@@ -116,7 +116,7 @@ async def load(engine: Engine, place: Place, k: Optional[int]) -> List[Message]:
     if k == 0:
         return []
     limit = None if k is None else min(k, _MOST_ROWS)
-    found = await engine.fetch(_LOAD, {"session": place.key, "limit": limit})
+    found = await engine.fetch(LOAD, {"session": place.key, "limit": limit})
     if not found:
         return []
     last, pruned = found[0][:2]
@@ -183,8 +183,9 @@ async def load_all(
             if one.position != expected:
                 raise place.missing(expected)
             expected += 1
-        if expected <= state.last:
-            raise place.missing(expected)
+        if expected != state.last + 1:
+            # One that is there too much stands after the end that the session knows.
+            raise place.missing(min(expected, state.last + 1))
     return state, stored
 
 
