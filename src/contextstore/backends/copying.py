@@ -49,7 +49,7 @@ async def copy_sessions(
         UnsupportedOperationError: one of the two cannot list or describe sessions.
         CorruptDataError: a session of the source is damaged.
     """
-    copied = 0
+    copied = sessions = size = 0
     for number in range(_MOST_PASSES):
         sessions = size = written = 0
         async for info in _sessions(source):

@@ -11,9 +11,11 @@ from __future__ import annotations
 import heapq
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from zlib import crc32
 
+from contextstore._hop import settled
 from contextstore.backends.redis.link import Link, Request
 from contextstore.backends.redis.nodes import Command
 from contextstore.backends.redis.scripts import FORGET
@@ -51,11 +53,13 @@ class Index:
         self._lock = threading.RLock()
         self._touched: Dict[str, int] = {}
         self._flushed = 0.0
+        self._on_their_way: List[Future[None]] = []
 
     def renew(self) -> None:
         """Begin anew in a forked child: the touches are those of the parent."""
         self._lock = threading.RLock()
         self._touched = {}
+        self._on_their_way = []
 
     def bucket_of(self, session_id: str) -> bytes:
         """Return the key of the set that a session belongs to."""
@@ -84,21 +88,26 @@ class Index:
             elapsed = time.monotonic() - self._flushed
             if not at_once and elapsed < _LONGEST and len(self._touched) < _MOST:
                 return
-            requests = self._take()
-        self._link.post(requests)
+            self._post()
 
     async def flush(self) -> None:
         """Tell the servers what was changed, before the index is read."""
         with self._lock:
             requests = self._take()
+            on_their_way, self._on_their_way = self._on_their_way, []
+        for sent in on_their_way:
+            await settled(sent)
         if requests:
             await self._link.ask_all(requests)
 
     def post(self) -> None:
         """Send what was changed on its way, before the connections close."""
         with self._lock:
-            requests = self._take()
-        self._link.post(requests)
+            self._post()
+
+    def _post(self) -> None:
+        waiting = [sent for sent in self._on_their_way if not sent.done()]
+        self._on_their_way = waiting + self._link.post(self._take())
 
     async def drop(self, session_ids: Sequence[str]) -> None:
         """Take sessions out of the index."""

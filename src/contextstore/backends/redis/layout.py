@@ -103,35 +103,43 @@ def placed(place: Place, position: int, record: Record) -> bytes:
     return _LENGTH.pack(position) + sealed(place, record)
 
 
-def split(packed: bytes) -> Iterator[bytes]:
-    """Take apart what a script put into one text."""
-    start, end = 0, len(packed)
-    while start < end:
-        (length,) = _LENGTH.unpack_from(packed, start)
-        start += _LENGTH.size
-        yield packed[start : start + length]
-        start += length
+class Packed(NamedTuple):
+    """Be elements that a script put into one text.
+
+    Attributes:
+        lengths: that of each, in decimal digits between blanks.
+        text: the elements.
+    """
+
+    lengths: bytes
+    text: bytes
+
+    def split(self) -> Iterator[bytes]:
+        """Take them apart."""
+        start = 0
+        for length in map(int, self.lengths.split()):
+            yield self.text[start : start + length]
+            start += length
 
 
-def opened(place: Place, packed: bytes, first: int, count: int) -> List[Message]:
+def opened(place: Place, packed: Packed, first: int, count: int) -> List[Message]:
     """Check and decode the messages from a position on.
 
     Raises:
         CorruptDataError: one of them is damaged or missing.
     """
     base, decode, unpack = place.base(), messages.decoder(), _HEADER.unpack_from
+    text, header = packed.text, _HEADER.size
     found: List[Message] = []
-    start, end, position = 0, len(packed), first
+    start, position = 0, first
     # Nothing is called here that need not be: this loop is what a load costs.
-    while start < end:
-        (length,) = _LENGTH.unpack_from(packed, start)
-        start += 4
-        if length < _HEADER.size:
+    for length in map(int, packed.lengths.split()):
+        if length < header:
             raise place.missing(position)
-        at, _, _, checksum, flags = unpack(packed, start)
-        body = packed[start + _HEADER.size : start + length]
+        at, _, _, checksum, flags = unpack(text, start)
         if at != position:
             raise place.missing(position)
+        body = text[start + header : start + length]
         if seal(base, flags, body) != checksum:
             raise place.unsealed(position)
         found.append(decode(body))
@@ -142,13 +150,13 @@ def opened(place: Place, packed: bytes, first: int, count: int) -> List[Message]
     return found
 
 
-def elements(place: Place, packed: bytes, first: int, count: int) -> List[Element]:
+def elements(place: Place, packed: Packed, first: int, count: int) -> List[Element]:
     """Check the elements from a position on, and leave their bodies encoded.
 
     Raises:
         CorruptDataError: one of them is damaged or missing.
     """
-    found = [element_of(place, raw, first + n) for n, raw in enumerate(split(packed))]
+    found = [element_of(place, raw, first + n) for n, raw in enumerate(packed.split())]
     if len(found) != count:
         raise place.missing(first + len(found))
     return found

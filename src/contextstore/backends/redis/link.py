@@ -9,6 +9,7 @@ without a reply is recognised when it comes again.
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 from contextstore._hop import call, sleep
@@ -155,15 +156,22 @@ class Link:
             raise self._failures.translated(error) from error
         return reply
 
-    def post(self, requests: Sequence[Request]) -> None:
-        """Send what may be lost, without waiting; nothing comes of an error."""
+    def post(self, requests: Sequence[Request]) -> List[Future[None]]:
+        """Send what may be lost, without waiting; nothing comes of an error.
+
+        Returns:
+            What is done when each was carried out, or lost.
+        """
+        sent: List[Future[None]] = []
         if self._closed or not self._servers.is_known:
-            return
+            return sent
         for request in requests:
+            lane = self._servers.node_of(request.key).reader
             try:
-                self._servers.node_of(request.key).reader.post([request.command])
+                sent.append(lane.post([request.command]))
             except OSError:
                 continue
+        return sent
 
     async def primaries(self) -> List[Node]:
         """Return every server that holds keys, found out anew."""

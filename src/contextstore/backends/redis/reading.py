@@ -54,7 +54,7 @@ async def load_pinned(room: Room, session_id: str) -> List[Message]:
     place = room.place(session_id)
     return [
         messages.decode(layout.element_of(place, raw, position).record.body)
-        for position, raw in zip(seen.pinned, layout.split(seen.packed))
+        for position, raw in zip(seen.pinned, seen.packed.split())
     ]
 
 

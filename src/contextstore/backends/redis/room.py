@@ -11,7 +11,7 @@ from contextstore.backends.place import Place, damaged
 from contextstore.backends.records import Record
 from contextstore.backends.redis import layout
 from contextstore.backends.redis.index import Index
-from contextstore.backends.redis.layout import Element, Keys
+from contextstore.backends.redis.layout import Element, Keys, Packed
 from contextstore.backends.redis.link import Answer, Link, Request
 from contextstore.backends.redis.scripts import CHANGE, READ, Script
 from contextstore.backends.stamps import Stamps
@@ -28,8 +28,8 @@ class Snapshot(NamedTuple):
         pinned: the positions of the pinned ones.
         first: the position of the first message that was asked for; -1 where the id
             that was asked for is not there.
-        packed: the elements that were asked for.
-        length: how many these have to be.
+        length: how many were asked for, and so have to be there.
+        packed: the elements.
     """
 
     version: int
@@ -37,8 +37,8 @@ class Snapshot(NamedTuple):
     size: int
     pinned: Tuple[int, ...]
     first: int
-    packed: bytes
     length: int
+    packed: Packed
 
     @property
     def last(self) -> int:
@@ -137,7 +137,7 @@ class Room:
         """
         request = Request.of_script(script, self.keys(session_id), *arguments)
         answer = await self.link.ask(request)
-        if answer.value and answer.value[0] == b"headless":
+        if answer.value == b"headless":
             self.headless(session_id)
         return answer
 
@@ -170,9 +170,10 @@ class Room:
             await self.index.add(session_id)
         arguments = change.arguments(self.place(session_id), before, self.ttl)
         answer = await self.run(CHANGE, session_id, *arguments)
-        if answer.value[0] == b"stale":
+        said, *details = answer.value.split()
+        if said == b"stale":
             return None
-        self.index.touch(session_id, answer.value[2], at_once=before is None)
+        self.index.touch(session_id, int(details[1]), at_once=before is None)
         return answer
 
     def patience(self, session_id: str) -> Patience:
@@ -189,19 +190,21 @@ class Room:
         )
 
 
-def snapshot(reply: List[Any]) -> Optional[Snapshot]:
+def snapshot(reply: Any) -> Optional[Snapshot]:
     """Return what ``read.lua`` gave; None where there is no session."""
-    if not reply:
+    if reply == b"missing":
         return None
-    version, base, size, pinned, first, packed, *length = reply
+    line, text = reply
+    numbers, pinned, lengths = line.split(b"|")
+    version, base, size, first, length = map(int, numbers.split())
     return Snapshot(
-        int(version),
+        version,
         base,
         size,
         layout.pinned_positions(pinned),
         first,
-        packed,
-        *(length or [0]),
+        length,
+        Packed(lengths, text),
     )
 
 

@@ -4,18 +4,19 @@
 -- ARGV: 1 the version expected, or ""    2 the version of a new session, or ""
 --       3 milliseconds to live, or ""    4 "1" to write something even for a repeat
 --       5... a message each: 16 bytes of digest, seal, flags, body
--- Gives {"ok", version before, version, time} or {"missing"}, {"stale", version}, or
--- {"known", index, position, element, ...} where an id is stored with other bytes, or
--- {"headless"} where the server lost one of the keys of the session, here and below.
+-- Gives "ok <version before> <version> <time>" or "missing", "stale <version>", or
+-- "headless" where the server lost a key of the session; or, where an id is stored with
+-- other bytes, {"known", index, position, element, ...}. One text is read in a third of
+-- the time of four values.
 local HEADER = 10 -- position and time, which only this side can know
 
 local head = redis.call('HMGET', KEYS[1], 'v', 'b', 'n', 'p')
 local created = not head[1]
 if created and redis.call('EXISTS', KEYS[2]) == 1 then
-  return {'headless'}
+  return 'headless'
 end
 if created and ARGV[2] == '' then
-  return {'missing'}
+  return 'missing'
 end
 local before = created and ARGV[2] or head[1]
 local base, count = tonumber(head[2] or 0), tonumber(head[3] or 0)
@@ -42,7 +43,7 @@ end
 local current = created and '0' or head[1]
 local changes = created or #fresh > 0 or #ARGV < 5
 if ARGV[1] ~= '' and changes and ARGV[1] ~= current then
-  return {'stale', current}
+  return 'stale ' .. current
 end
 
 local time = redis.call('TIME')
@@ -52,7 +53,7 @@ if #fresh == 0 and not created then
     -- WAIT counts from the last write of a connection, so there has to be one.
     redis.call('HSET', KEYS[1], 'v', before)
   end
-  return {'ok', before, before, now}
+  return string.format('ok %s %s %.0f', before, before, now)
 end
 
 local stamp = struct.pack('>I2I4', math.floor(now / 4294967296), now % 4294967296)
@@ -87,4 +88,4 @@ if ARGV[3] ~= '' then
     redis.call('PEXPIREAT', key, string.format('%.0f', now + ARGV[3]))
   end
 end
-return {'ok', before, version, now}
+return string.format('ok %s %s %.0f', before, version, now)

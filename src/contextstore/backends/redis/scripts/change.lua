@@ -10,20 +10,21 @@
 --                 messages to put in the place of others
 --      14... the digests; digest and element each; position, seal, flags, body each;
 --            then what is added: digest, seal, flags, body each
--- Gives {"ok", version, time}, or {"stale"} where the session changed meanwhile.
+-- Gives "ok <version> <time>", "stale" where the session changed meanwhile, or
+-- "headless" where the server lost a key of it.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local head = redis.call('HMGET', KEYS[1], 'v', 't')
 if head[1] and head[2] == ARGV[2] then
   -- A repeat of what was done. WAIT needs a write to count from.
   redis.call('HSET', KEYS[1], 't', ARGV[2])
-  return {'ok', head[1], now}
+  return string.format('ok %s %.0f', head[1], now)
 end
 if (head[1] or '') ~= ARGV[1] then
-  return {'stale'}
+  return 'stale'
 end
 if not head[1] and redis.call('EXISTS', KEYS[2]) == 1 then
-  return {'headless'}
+  return 'headless'
 end
 
 local stamp = struct.pack('>I2I4', math.floor(now / 4294967296), now % 4294967296)
@@ -76,4 +77,4 @@ if ARGV[7] ~= '' then
     redis.call('PEXPIREAT', key, string.format('%.0f', now + ARGV[7]))
   end
 end
-return {'ok', ARGV[3], now}
+return string.format('ok %s %.0f', ARGV[3], now)

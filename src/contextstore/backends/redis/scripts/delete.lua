@@ -2,7 +2,7 @@
 --
 -- KEYS: head, messages, ids, summaries
 -- ARGV: 1 "1" to write something even where nothing is left to delete
--- Gives {"ok", count of its messages} or {"missing"}.
+-- Gives "ok <count of its messages>" or "missing".
 local count = redis.call('HGET', KEYS[1], 'n')
 if redis.call('UNLINK', unpack(KEYS)) == 0 then
   if ARGV[1] == '1' then
@@ -10,6 +10,6 @@ if redis.call('UNLINK', unpack(KEYS)) == 0 then
     redis.call('SET', KEYS[4], '')
     redis.call('DEL', KEYS[4])
   end
-  return {'missing'}
+  return 'missing'
 end
-return {'ok', tonumber(count or 0)}
+return 'ok ' .. (count or 0)

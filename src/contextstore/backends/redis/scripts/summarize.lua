@@ -2,8 +2,9 @@
 --
 -- KEYS: head, messages, ids, summaries
 -- ARGV: 1 the summaries as a JSON object, or "" for none
+-- Gives "ok" or "missing".
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  return {'missing'}
+  return 'missing'
 end
 if ARGV[1] == '' then
   redis.call('DEL', KEYS[4])
@@ -14,4 +15,4 @@ else
     redis.call('PEXPIRE', KEYS[4], left)
   end
 end
-return {'ok'}
+return 'ok'
