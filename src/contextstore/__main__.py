@@ -6,12 +6,15 @@ import argparse
 import platform
 import sqlite3
 import sys
+import time
 from pathlib import Path
 from typing import Callable, List, Optional
 
 import contextstore
 from contextstore import _optional
+from contextstore._hop import drive
 from contextstore.backends.base import MemoryBackend
+from contextstore.backends.copying import copy_sessions
 from contextstore.backends.results import VerifyReport
 from contextstore.backends.sqlite import SQLiteMemory
 from contextstore.backends.sqlite.process_lock import needs_process_lock
@@ -20,7 +23,13 @@ from contextstore.context.vocabulary import VOCABULARIES, find_vocabulary
 from contextstore.context.vocabulary_install import install_vocabulary
 from contextstore.errors import ConfigurationError, ContextStoreError
 
-_EXTRAS = {"tokens": "tiktoken", "retrieval": "numpy", "fast": "orjson"}
+_EXTRAS = {
+    "tokens": "tiktoken",
+    "retrieval": "numpy",
+    "fast": "orjson",
+    "postgres": "psycopg",
+    "redis": "redis",
+}
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -54,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("store", help="a file, or an address such as sqlite:///chat.db")
     backup.add_argument("target", help="the new file")
     backup.set_defaults(command=_backup)
+    copy = commands.add_parser(
+        "copy", help="copy all sessions into another store, and compare them after"
+    )
+    copy.add_argument("source", help="a file, or an address such as redis://host:6379")
+    copy.add_argument("target", help="likewise; what it has already stays")
+    copy.set_defaults(command=_copy)
     vocab = commands.add_parser(
         "vocab", help="put vocabularies in place for a machine without a network"
     )
@@ -128,6 +143,31 @@ def _backup(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _copy(parsed: argparse.Namespace) -> int:
+    shown = _ShownProgress()
+    with _opened(parsed.source).sync as source, _made(parsed.target).sync as target:
+        report = drive(copy_sessions(source.backend, target.backend, shown))
+    print(
+        f"{report.session_count} sessions, {report.message_count} messages, "
+        f"{report.copied} sessions written"
+    )
+    if not report.is_verified:
+        print("the source kept changing: run it again when it is at rest")
+    return 0 if report.is_verified else 1
+
+
+class _ShownProgress:
+    """Print once a second how far a copy is."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + 1.0
+
+    def __call__(self, doing: str, sessions: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + 1.0
+            print(f"{doing}: {sessions} sessions", file=sys.stderr, flush=True)
+
+
 def _vocab(parsed: argparse.Namespace) -> int:
     for encoding in install_vocabulary(parsed.source, parsed.directory):
         print(f"installed {encoding}")
@@ -142,6 +182,11 @@ def _opened(store: str) -> MemoryBackend:
     if store.startswith("sqlite:"):
         _refuse_missing(path_in(store))
     return open_memory(store)
+
+
+def _made(store: str) -> MemoryBackend:
+    """Open a store, which is made where it is not there."""
+    return open_memory(store) if "://" in store else SQLiteMemory(store)
 
 
 def _refuse_missing(path: str) -> None:

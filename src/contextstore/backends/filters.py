@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from hashlib import sha256
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from contextstore import messages
 from contextstore.errors import InvalidInputError
@@ -62,3 +63,19 @@ def metadata_or_none(encoded: Any) -> Optional[Dict[str, Any]]:
     except (TypeError, ValueError, RecursionError):
         return None
     return metadata if isinstance(metadata, dict) else None
+
+
+def marks_of(metadata: Mapping[str, Any]) -> List[int]:
+    """Return a number for each key with its value, to find metadata by in an index.
+
+    Equal pairs have equal numbers; that others have other ones, ``admits`` makes sure.
+    They are signed and have 64 bits.
+    """
+    return [
+        int.from_bytes(
+            sha256(messages.canonical([name, value]).encode("utf-8")).digest()[:8],
+            "big",
+            signed=True,
+        )
+        for name, value in metadata.items()
+    ]

@@ -112,17 +112,32 @@ def plan_append(
                 _refuse_known(session_id, record, find)
             added.append(record)
             ids.append(record.id)
-        elif _is_stored_as(message, known):
-            ids.append(known.id)
         else:
-            raise ConflictError(
-                f"context[{index}]: session {session_id!r} holds another message with "
-                f"the id {known.id!r}; append under a new id, or change the stored "
-                f"history with save_context",
-                session_id=session_id,
-            )
-    _refuse_repeats(ids)
+            refuse_other_content(session_id, index, message, known)
+            ids.append(known.id)
+    refuse_repeats(ids)
     return AppendPlan(tuple(ids), added)
+
+
+def refuse_other_content(
+    session_id: str, index: int, message: Message, known: Record
+) -> None:
+    """Refuse to append a message under the id of a stored one that it does not repeat.
+
+    Args:
+        index: its place in what was given, for the text of the error.
+        known: the stored record.
+
+    Raises:
+        ConflictError: it has no id of its own, or other content.
+    """
+    if "id" not in message or not _is_stored_as(message, known):
+        raise ConflictError(
+            f"context[{index}]: session {session_id!r} holds another message with "
+            f"the id {known.id!r}; append under a new id, or change the stored "
+            f"history with save_context",
+            session_id=session_id,
+        )
 
 
 def _refuse_known(
@@ -171,7 +186,7 @@ def plan_save(
     kept = _common_prefix(incoming, stored)
     added = [make_record(dict(message), stamps) for message in incoming[kept:]]
     ids = [record.id for record in stored[:kept]] + [record.id for record in added]
-    _refuse_repeats(ids)
+    refuse_repeats(ids)
     return SavePlan(tuple(ids), kept, added, _removed(stored[kept:], added))
 
 
@@ -194,7 +209,7 @@ def _removed(old: Iterable[Record], new: Iterable[Record]) -> Tuple[str, ...]:
     return tuple(record.id for record in old if bodies.get(record.id) != record.body)
 
 
-def _refuse_repeats(ids: Sequence[str]) -> None:
+def refuse_repeats(ids: Sequence[str]) -> None:
     """Refuse an id that stands twice: given, and kept or made for another message."""
     seen: Dict[str, int] = {}
     for index, message_id in enumerate(ids):

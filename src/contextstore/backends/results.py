@@ -14,11 +14,15 @@ class WriteResult(NamedTuple):
         version: the version of the session after the write.
         removed: ids of messages that went, or whose content is another now: whatever
             was derived from them is out of date.
+        before: the version of the session before an append, as the backends of this
+            library tell it: they raise it by one for each message that was added. None
+            where the backend does not tell, and for other writes.
     """
 
     ids: Tuple[str, ...]
     version: int
     removed: Tuple[str, ...] = ()
+    before: Optional[int] = None
 
 
 @dataclass(frozen=True)

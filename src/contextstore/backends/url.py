@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any, Callable, Dict
 from urllib.parse import unquote, urlsplit
 
+from contextstore.backends.addresses import without_password
 from contextstore.backends.base import MemoryBackend
 from contextstore.backends.memory import InMemoryMemory
+from contextstore.backends.postgres import PostgresMemory
+from contextstore.backends.redis import RedisMemory
 from contextstore.backends.sqlite import SQLiteMemory
 from contextstore.errors import ConfigurationError
 
@@ -15,7 +18,11 @@ def open_memory(url: str, **options: Any) -> MemoryBackend:
     """Open the memory that an address names.
 
     ``sqlite:///chat.db`` is a file beside the program, ``sqlite:////var/chat.db`` an
-    absolute path, ``memory:`` a memory without a file.
+    absolute path, ``memory:`` a memory without a file, ``postgresql://user@host/name``
+    a database of Postgres, of several hosts too. ``redis://host:6379/0`` is a server of
+    Redis or Valkey, ``redis+cluster://host1:7000,host2:7000`` a cluster, and
+    ``redis+sentinel://host1:26379,host2:26379/name`` a master that Sentinels watch;
+    ``rediss`` is the same with TLS, and ``valkey`` the same as ``redis``.
 
     Args:
         options: keyword arguments of the backend, such as ``durability="relaxed"``.
@@ -23,11 +30,14 @@ def open_memory(url: str, **options: Any) -> MemoryBackend:
     Raises:
         ConfigurationError: the address is none of these.
     """
-    opener = _OPENERS.get(str(url).partition(":")[0])
+    scheme = str(url).partition(":")[0].partition("+")[0]
+    opener = _OPENERS.get(scheme)
     if opener is None:
         raise ConfigurationError(
-            f"{_without_password(url)} is no address of a memory; use "
-            f"sqlite:///chat.db, sqlite:////absolute/chat.db or memory:"
+            f"{without_password(url)} is no address of a memory; use "
+            f"sqlite:///chat.db, sqlite:////absolute/chat.db, memory:, "
+            f"postgresql://user@host/database, redis://host:6379/0 or "
+            f"redis+cluster://host1:7000,host2:7000"
         )
     return opener(url, options)
 
@@ -36,7 +46,7 @@ def _open_sqlite(url: str, options: Dict[str, Any]) -> MemoryBackend:
     path = path_in(url)
     if not path:
         raise ConfigurationError(
-            f"{_without_password(url)} names no file; write sqlite:///chat.db with "
+            f"{without_password(url)} names no file; write sqlite:///chat.db with "
             f"three slashes before a relative path and four before an absolute one"
         )
     return SQLiteMemory(path, **options)
@@ -54,19 +64,25 @@ def path_in(url: str) -> str:
 
 def _open_in_memory(url: str, options: Dict[str, Any]) -> MemoryBackend:
     if url.rstrip("/") != "memory:":
-        raise ConfigurationError(f"{_without_password(url)}: write memory: alone")
+        raise ConfigurationError(f"{without_password(url)}: write memory: alone")
     return InMemoryMemory(**options)
+
+
+def _open_postgres(url: str, options: Dict[str, Any]) -> MemoryBackend:
+    return PostgresMemory(url, **options)
+
+
+def _open_redis(url: str, options: Dict[str, Any]) -> MemoryBackend:
+    return RedisMemory(url, **options)
 
 
 _OPENERS: Dict[str, Callable[[str, Dict[str, Any]], MemoryBackend]] = {
     "sqlite": _open_sqlite,
     "memory": _open_in_memory,
+    "postgresql": _open_postgres,
+    "postgres": _open_postgres,
+    "redis": _open_redis,
+    "rediss": _open_redis,
+    "valkey": _open_redis,
+    "valkeys": _open_redis,
 }
-
-
-def _without_password(url: object) -> str:
-    """Return an address that an error may show."""
-    text = str(url)
-    credentials, at, rest = text.rpartition("@")
-    scheme, separator, _ = credentials.partition("://")
-    return f"{scheme}{separator}...@{rest}" if at else text

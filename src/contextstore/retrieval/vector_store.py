@@ -55,6 +55,7 @@ __all__ = [
     "VectorStore",
     "check_dimension",
     "check_query",
+    "item_of",
     "ranked",
     "refuse_long",
 ]
@@ -187,7 +188,7 @@ class VectorStore(ScanningBackend):
         """
         validate_session_id(session_id)
         found = await self._found([session_id], query_vectors, k, where)
-        return [[_item(hit) for _, hit in hits] for hits in found]
+        return [[item_of(hit) for _, hit in hits] for hits in found]
 
     async def search_sessions(
         self,
@@ -204,7 +205,7 @@ class VectorStore(ScanningBackend):
         """
         sessions = list(dict.fromkeys(map(validate_session_id, session_ids)))
         (found,) = await self._found(sessions, [query_vector], k, where)
-        return [_item(hit, session_id) for session_id, hit in found]
+        return [item_of(hit, session_id) for session_id, hit in found]
 
     async def _found(
         self,
@@ -366,7 +367,8 @@ def _common_dimension(vectors: List[FloatArray]) -> int:
     return dimensions[0]
 
 
-def _item(hit: Hit, session_id: Optional[str] = None) -> RetrievedItem:
+def item_of(hit: Hit, session_id: Optional[str] = None) -> RetrievedItem:
+    """Return what was found as the caller gets it."""
     message_id, score, kept = hit
     cosine = score if -1.0 <= score <= 1.0 else math.copysign(1.0, score)
     return RetrievedItem(message_id, cosine, _copied(kept), cosine, None, session_id)

@@ -49,7 +49,8 @@ def append(
         # A repeat of what is stored already says so, whatever the version is by now.
         check_version(place.session_id, expected_version, before)
     rows.insert(connection, place, session, session.last, plan.added)
-    return WriteResult(plan.ids, session.version + len(plan.added))
+    version = session.version
+    return WriteResult(plan.ids, version + len(plan.added), before=version)
 
 
 def save(

@@ -1,0 +1,104 @@
+"""Turn what psycopg raises into the errors of this library, and tell what may pass.
+
+The codes are those of https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from contextstore._optional import require
+from contextstore.errors import (
+    BusyError,
+    ContextStoreError,
+    CorruptDataError,
+    StorageError,
+    UnavailableError,
+)
+
+# The server is going down, starting, has no connection left, or became a standby.
+_AWAY = ("57P01", "57P02", "57P03", "57P05", "53300", "25006")
+_AWAY_CLASS = "08"
+# Another transaction came first; repeated, the statement sees what it left.
+_OVERTAKEN = ("40001", "40P01")
+_BUSY = ("55P03", "57014")
+
+# No connection, no right to connect, no resources, no operator's leave, no disk.
+_CANNOT = ("08", "25006", "28", "3D", "42501", "53", "57", "58")
+_DAMAGED = ("XX001", "XX002")
+
+UNDEFINED_TABLE = "42P01"
+UNDEFINED_SCHEMA = "3F000"
+
+
+def driver() -> Any:
+    """Return psycopg.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    return require("psycopg", "postgres")
+
+
+def code_of(error: BaseException) -> Optional[str]:
+    """Return the code that the server gave an error; None where it gave none."""
+    code: Optional[str] = getattr(error, "sqlstate", None)
+    return code
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether an error says that the server cannot be reached, or not yet."""
+    code = code_of(error)
+    if code is None:
+        return isinstance(error, (driver().OperationalError, OSError))
+    return code in _AWAY or code.startswith(_AWAY_CLASS)
+
+
+def is_overtaken(error: BaseException) -> bool:
+    """Tell whether another transaction came first, so that a repeat may succeed."""
+    return code_of(error) in _OVERTAKEN
+
+
+def translated(error: BaseException, location: str) -> BaseException:
+    """Return the library's error for one of the driver; others stay what they are."""
+    if isinstance(error, ContextStoreError):
+        return error
+    if not isinstance(error, (driver().Error, OSError)):
+        return error
+    code = code_of(error)
+    if code in _BUSY:
+        return BusyError(
+            f"{location}: the statement was stopped ({code}): another transaction "
+            f"holds what it needs, or a time limit of the server passed; try again",
+            location=location,
+        )
+    if code in (UNDEFINED_TABLE, UNDEFINED_SCHEMA):
+        return StorageError(
+            f"{location}: the tables of ContextStore are gone; open a new object, "
+            f"which makes them, or restore them",
+            location=location,
+        )
+    if code in _DAMAGED:
+        return CorruptDataError(
+            f"{location}: the server found damage in its files ({code}); restore it "
+            f"from a backup",
+            location=location,
+        )
+    if code is None or code.startswith(_CANNOT):
+        return unavailable(location, code or type(error).__name__)
+    return StorageError(
+        f"{location}: the server refused a statement ({code}); see the cause",
+        location=location,
+    )
+
+
+def unavailable(location: str, why: str) -> UnavailableError:
+    """Return the error for a server that cannot do its work.
+
+    The text of the driver stays in the cause: a server quotes values of rows in it.
+    """
+    return UnavailableError(
+        f"{location} cannot be reached or written ({why}); see the cause, and repeat "
+        f"the call with the same ids, which is safe",
+        location=location,
+    )

@@ -1,0 +1,112 @@
+"""Read a session: its messages, a stretch of them, and what describes it."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence
+
+from contextstore import messages
+from contextstore.backends.filters import metadata_or_none
+from contextstore.backends.place import damaged
+from contextstore.backends.redis import layout
+from contextstore.backends.redis.link import Request
+from contextstore.backends.redis.room import Room
+from contextstore.backends.results import SessionInfo
+from contextstore.backends.stamps import iso_time
+from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
+from contextstore.messages import Message
+
+
+async def load(room: Room, session_id: str, k: Optional[int]) -> List[Message]:
+    """Return the newest ``k`` messages of a session, or all, oldest first.
+
+    Raises:
+        CorruptDataError: one of them is damaged or missing.
+    """
+    seen = await room.read(session_id, "last", "" if k is None else k)
+    if seen is None:
+        return []
+    return layout.opened(room.place(session_id), seen.packed, seen.first, seen.length)
+
+
+async def load_page(
+    room: Room,
+    session_id: str,
+    before: Optional[str],
+    after: Optional[str],
+    limit: int,
+) -> List[Message]:
+    """Return the messages next to one, or the newest of all, oldest first."""
+    cursor = after if before is None else before
+    if cursor is None:
+        return await load(room, session_id, limit)
+    side = "before" if after is None else "after"
+    seen = await room.read(session_id, side, layout.digest(cursor), limit)
+    if seen is None or seen.first < 0:
+        raise InteractionNotFoundError.of(session_id, cursor)
+    return layout.opened(room.place(session_id), seen.packed, seen.first, seen.length)
+
+
+async def load_pinned(room: Room, session_id: str) -> List[Message]:
+    """Return the pinned messages of a session, oldest first."""
+    seen = await room.read(session_id, "pinned")
+    if seen is None:
+        return []
+    place = room.place(session_id)
+    return [
+        messages.decode(layout.element_of(place, raw, position).record.body)
+        for position, raw in zip(seen.pinned, seen.packed.split())
+    ]
+
+
+async def load_summaries(room: Room, session_id: str) -> Dict[str, str]:
+    """Return the summaries kept beside a session."""
+    key = room.keys(session_id).summaries
+    encoded = (await room.link.ask(Request(key, ("GET", key)))).value
+    return {} if encoded is None else messages.decode(encoded)
+
+
+async def metadata_of(room: Room, session_id: str) -> Optional[bytes]:
+    """Return the encoded metadata of a session, or None where it does not exist."""
+    key = room.keys(session_id).head
+    encoded: Optional[bytes] = (
+        await room.link.ask(Request(key, ("HGET", key, "m")))
+    ).value
+    return encoded
+
+
+async def info(room: Room, session_id: str) -> SessionInfo:
+    """Describe one session."""
+    (found,) = await infos(room, [session_id])
+    if found is None:
+        raise SessionNotFoundError.of(session_id)
+    return found
+
+
+async def infos(room: Room, session_ids: Sequence[str]) -> List[Optional[SessionInfo]]:
+    """Describe sessions; None stands for one that is not there."""
+    keys = [room.keys(session_id).head for session_id in session_ids]
+    replies = await room.link.ask_all(
+        [Request(key, ("HMGET", key, "v", "n", "c", "u", "m")) for key in keys]
+    )
+    return [
+        _described(room, session_id, reply)
+        for session_id, reply in zip(session_ids, replies)
+    ]
+
+
+def _described(room: Room, session_id: str, row: List[Any]) -> Optional[SessionInfo]:
+    version, count, created, updated, encoded = row
+    if version is None:
+        return None
+    metadata = metadata_or_none(encoded)
+    if metadata is None:
+        fault = "the metadata of the session is damaged"
+        raise damaged(room.link.location, fault, session_id=session_id)
+    return SessionInfo(
+        session_id=session_id,
+        version=int(version),
+        message_count=int(count),
+        created_at=iso_time(int(created)),
+        updated_at=iso_time(int(updated)),
+        metadata=metadata,
+    )

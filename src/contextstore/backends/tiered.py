@@ -1,0 +1,468 @@
+"""Keep messages in one memory, and the newest of them in a faster one beside it.
+
+What the cache holds is served only where the record says, in the same call, that the
+session still has the version that it was cached for. Versions never come twice, so an
+old entry can be useless but never wrong, whatever became of the cache meanwhile.
+
+A cached message says of which block it is: what an append made of version ``before``
+into ``version``, or a fill that shows the session at ``version``. The newest messages
+are served where blocks lead from one to the next without a gap up to the version of
+the record. So a writer adds its block without reading the cache: where it does not fit
+what lies there, nobody will read over the gap, and the next load fills the entry anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import replace
+from functools import partial
+from typing import (
+    Any,
+    Awaitable,
+    Callable,
+    ClassVar,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    TypeVar,
+    Union,
+)
+
+from contextstore import messages
+from contextstore._hop import reach
+from contextstore._lifecycle import overrides
+from contextstore.backends.base import MemoryBackend, PruneAge
+from contextstore.backends.results import (
+    EraseReceipt,
+    PruneResult,
+    SessionInfo,
+    SessionPage,
+    TextMatch,
+    VerifyReport,
+    WriteResult,
+)
+from contextstore.backends.writes import with_options
+from contextstore.errors import (
+    ConfigurationError,
+    ConflictError,
+    NotFoundError,
+    SessionNotFoundError,
+)
+from contextstore.messages import Message
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("contextstore")
+
+
+class TieredMemory(MemoryBackend):
+    """Keep messages in a record, and the newest ones in a cache as well.
+
+    Every write goes to the record first and alone decides. A load of up to ``window``
+    messages asks the record for the version of the session, which is one small row, and
+    takes the messages from the cache if they are of that version. A cache that is down
+    slows loads, and fails nothing.
+
+    Both are given and stay open; close them yourself. Give a RedisMemory that serves as
+    the cache a short ``deadline``, such as 0.25 seconds, a ``ttl``, and a namespace of
+    its own.
+
+    Args:
+        record: what counts, such as a PostgresMemory.
+        cache: holds copies, such as a RedisMemory.
+        window: how many of the newest messages of a session to keep there.
+        retry_after: seconds for which a cache that failed is left alone.
+
+    Attributes:
+        cache_hits: how many loads the cache served.
+        cache_failures: how often it could not be asked.
+
+    Raises:
+        ConfigurationError: the record does not tell versions, or both are the same.
+    """
+
+    runs_inline: ClassVar[bool] = True
+    prepares_messages: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        record: MemoryBackend,
+        cache: MemoryBackend,
+        *,
+        window: int = 50,
+        retry_after: float = 5.0,
+    ) -> None:
+        tells = overrides(record, MemoryBackend, "session_info")
+        if not tells or not record.prepares_messages:
+            raise ConfigurationError(
+                "the record has to have session_info and to prepare messages; take one "
+                "of this library"
+            )
+        if record is cache:
+            raise ConfigurationError("the record cannot be its own cache")
+        self._record = record
+        self._cache = cache
+        self._window = messages.validate_limit(window, "window")
+        self._retry_after = retry_after
+        self._left_alone_until = 0.0
+        self.cache_failures = 0
+        self.cache_hits = 0
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Dict[str, Any]]:
+        """Return the messages of a session, oldest first; see MemoryBackend.
+
+        All messages, or more than the window, come from the record.
+        """
+        messages.validate_session_id(session_id)
+        k = messages.validate_k(k)
+        if not k or k > self._window:
+            return await self._of_record(self._record.load_context(session_id, k))
+        version = await self._version(session_id)
+        if version is None:
+            return []
+        cached = await self._tried(lambda: self._cache.load_context(session_id, k))
+        found = newest(cached or [], version, k)
+        if found is not None:
+            self.cache_hits += 1
+            return found
+        return (await self._fill(session_id, version))[-k:]
+
+    async def save_context(
+        self,
+        session_id: str,
+        context: List[Dict[str, Any]],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> Optional[WriteResult]:
+        """Make these the messages of a session; see MemoryBackend."""
+        save = with_options(
+            self._record.save_context, expected_version=expected_version
+        )
+        return await self._of_record(save(session_id, context))
+
+    async def append_context(
+        self,
+        session_id: str,
+        context: List[Dict[str, Any]],
+        *,
+        create: bool = False,
+        expected_version: Optional[int] = None,
+    ) -> Optional[WriteResult]:
+        """Add messages at the end of a session, in the record and then in the cache.
+
+        Where the record filled in an id or timestamp, they are read back from it for
+        the cache.
+        """
+        append = with_options(
+            self._record.append_context,
+            create=create,
+            expected_version=expected_version,
+        )
+        written = await self._of_record(append(session_id, context))
+        if written is not None and written.before is not None and not self._is_down:
+            await self._add(session_id, context, written, written.before)
+        return written
+
+    async def delete_session(self, session_id: str) -> None:
+        """Delete a session from the record, and then from the cache."""
+        await self._of_record(self._record.delete_session(session_id))
+        await self._tried(lambda: self._cache.delete_session(session_id))
+
+    async def delete_interaction(
+        self, session_id: str, interaction_id: str
+    ) -> Optional[WriteResult]:
+        """Delete a message and all messages after it."""
+        return await self._of_record(
+            self._record.delete_interaction(session_id, interaction_id)
+        )
+
+    async def session_info(self, session_id: str) -> SessionInfo:
+        """Return version, size, times and metadata; see MemoryBackend."""
+        return await self._of_record(self._record.session_info(session_id))
+
+    async def list_sessions(
+        self,
+        *,
+        limit: int = 50,
+        cursor: Optional[str] = None,
+        prefix: Optional[str] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+    ) -> SessionPage:
+        """Return a page of sessions, newest change first; see MemoryBackend."""
+        return await self._of_record(
+            self._record.list_sessions(
+                limit=limit, cursor=cursor, prefix=prefix, metadata=metadata
+            )
+        )
+
+    async def load_page(
+        self,
+        session_id: str,
+        *,
+        before: Optional[str] = None,
+        after: Optional[str] = None,
+        limit: int = 50,
+    ) -> List[Dict[str, Any]]:
+        """Return a stretch of a session from the record; see MemoryBackend."""
+        return await self._of_record(
+            self._record.load_page(session_id, before=before, after=after, limit=limit)
+        )
+
+    async def load_pinned(self, session_id: str) -> List[Dict[str, Any]]:
+        """Return the pinned messages of a session; see MemoryBackend."""
+        return await self._of_record(self._record.load_pinned(session_id))
+
+    async def update_interaction(
+        self,
+        session_id: str,
+        interaction_id: str,
+        message: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Put another message in the place of a stored one; see MemoryBackend."""
+        return await self._of_record(
+            self._record.update_interaction(
+                session_id,
+                interaction_id,
+                message,
+                expected_version=expected_version,
+            )
+        )
+
+    async def fork_session(
+        self, session_id: str, new_session_id: str, *, at: Optional[str] = None
+    ) -> WriteResult:
+        """Copy a session under a new id; see MemoryBackend."""
+        return await self._of_record(
+            self._record.fork_session(session_id, new_session_id, at=at)
+        )
+
+    async def set_metadata(
+        self,
+        session_id: str,
+        metadata: Dict[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+    ) -> WriteResult:
+        """Give a session metadata; see MemoryBackend."""
+        return await self._of_record(
+            self._record.set_metadata(
+                session_id, metadata, expected_version=expected_version
+            )
+        )
+
+    async def prune(
+        self,
+        session_id: Optional[str] = None,
+        *,
+        older_than: Optional[PruneAge] = None,
+        keep_last: Optional[int] = None,
+        dry_run: bool = False,
+    ) -> PruneResult:
+        """Remove old messages in whole groups; see MemoryBackend."""
+        return await self._of_record(
+            self._record.prune(
+                session_id,
+                older_than=older_than,
+                keep_last=keep_last,
+                dry_run=dry_run,
+            )
+        )
+
+    async def erase(
+        self,
+        *,
+        session_id: Optional[str] = None,
+        where: Optional[Mapping[str, Any]] = None,
+    ) -> EraseReceipt:
+        """Delete sessions without a trace, here and there; see MemoryBackend.
+
+        The receipt says ``purged=False`` where the cache could not be reached, too.
+        """
+        try:
+            receipt = await self._of_record(
+                self._record.erase(session_id=session_id, where=where)
+            )
+        except SessionNotFoundError:
+            # A call before may have been cut short when only the copy was left.
+            await self._erase_copies([session_id] if session_id else [])
+            raise
+        is_purged = await self._erase_copies(receipt.session_ids)
+        return replace(receipt, purged=receipt.purged and is_purged)
+
+    async def search_text(
+        self,
+        query: str,
+        *,
+        session_id: Optional[str] = None,
+        prefix: Optional[str] = None,
+        limit: int = 10,
+    ) -> List[TextMatch]:
+        """Return the messages that hold all words of a query; see MemoryBackend."""
+        return await self._of_record(
+            self._record.search_text(
+                query, session_id=session_id, prefix=prefix, limit=limit
+            )
+        )
+
+    async def load_summaries(self, session_id: str) -> Dict[str, str]:
+        """Return the summaries kept beside a session; see MemoryBackend."""
+        return await self._of_record(self._record.load_summaries(session_id))
+
+    async def save_summaries(
+        self, session_id: str, summaries: Mapping[str, str]
+    ) -> None:
+        """Keep summaries beside a session; see MemoryBackend."""
+        await self._of_record(self._record.save_summaries(session_id, summaries))
+
+    async def verify(self, *, repair: bool = False) -> VerifyReport:
+        """Read everything in the record; the cache only holds copies."""
+        return await self._of_record(self._record.verify(repair=repair))
+
+    async def backup(self, path: Union[str, os.PathLike[str]]) -> None:
+        """Copy the record into a new file; see MemoryBackend."""
+        await self._of_record(self._record.backup(path))
+
+    async def _of_record(self, asked: Awaitable[T]) -> T:
+        return await reach(self._record, asked)
+
+    async def _version(self, session_id: str) -> Optional[int]:
+        try:
+            return (await self.session_info(session_id)).version
+        except SessionNotFoundError:
+            return None
+
+    async def _fill(self, session_id: str, version: int) -> List[Message]:
+        """Load from the record, and put into the cache what belongs to one version."""
+        loaded = await self._of_record(
+            self._record.load_context(session_id, self._window)
+        )
+        if loaded and not self._is_down and await self._version(session_id) == version:
+            block = Block(None, version, len(loaded) < self._window)
+            copies = block.copies(loaded)
+            await self._tried(lambda: self._cache.save_context(session_id, copies))
+        return loaded
+
+    async def _add(
+        self,
+        session_id: str,
+        context: Sequence[Message],
+        written: WriteResult,
+        before: int,
+    ) -> None:
+        """Put what an append added into the cache, if it was all that was given."""
+        count = written.version - before
+        if not 0 < count == len(context) <= self._window:
+            return
+        stored: Sequence[Message] = context
+        if not all("id" in one and "timestamp" in one for one in context):
+            stored = await self._of_record(self._record.load_context(session_id, count))
+            if tuple(one["id"] for one in stored) != written.ids:
+                return
+        copies = Block(before, written.version, is_whole=False).copies(stored)
+        added = await self._tried(
+            lambda: self._cache.append_context(session_id, copies)
+        )
+        if added is not None and written.version // self._window > (
+            before // self._window
+        ):
+            await self._tried(
+                lambda: self._cache.prune(session_id, keep_last=self._window)
+            )
+
+    async def _erase_copies(self, session_ids: Sequence[str]) -> bool:
+        """Erase sessions from the cache; False where that may have failed."""
+        failures = self.cache_failures
+        for one in session_ids:
+            erase = partial(self._cache.erase, session_id=one)
+            await self._tried(erase, always=True)
+        return self.cache_failures == failures
+
+    @property
+    def _is_down(self) -> bool:
+        return time.monotonic() < self._left_alone_until
+
+    async def _tried(
+        self, ask: Callable[[], Awaitable[T]], *, always: bool = False
+    ) -> Optional[T]:
+        """Ask the cache; None where it has nothing, or cannot be asked."""
+        if self._is_down and not always:
+            return None
+        try:
+            return await reach(self._cache, ask())
+        except (NotFoundError, ConflictError):
+            # There is no entry, or one that does not fit: the next load makes it anew.
+            return None
+        except Exception as error:
+            self.cache_failures += 1
+            self._left_alone_until = time.monotonic() + self._retry_after
+            _logger.warning(
+                "the cache failed (%s); loads go to the record for %s seconds",
+                type(error).__name__,
+                self._retry_after,
+            )
+            return None
+
+
+class Block(NamedTuple):
+    """Say which messages were cached together.
+
+    Attributes:
+        before: the version that they were appended to; None for a fill.
+        version: the version that has them at its end.
+        is_whole: whether they are all that the session has.
+    """
+
+    before: Optional[int]
+    version: int
+    is_whole: bool
+
+    def copies(self, stored: Sequence[Message]) -> List[Message]:
+        """Return what the cache keeps of messages."""
+        return [
+            {
+                "id": one["id"],
+                # It is there so that no store fills one in.
+                "timestamp": "",
+                "of": [*self, index, len(stored)],
+                "copy": messages.encode(one).decode("utf-8"),
+            }
+            for index, one in enumerate(stored)
+        ]
+
+
+def newest(copies: Sequence[Message], version: int, k: int) -> Optional[List[Message]]:
+    """Return the newest messages of a version; None where copies do not show them.
+
+    Args:
+        copies: the newest of the cache, at most ``k``.
+        version: that of the session.
+        k: how many are wanted; fewer come only of a session that has no more.
+    """
+    wanted: Optional[int] = version
+    following: Optional[int] = None
+    is_start = False
+    try:
+        for one in reversed(copies):
+            before, after, is_whole, index, count = one["of"]
+            last = count - 1 if following is None else following - 1
+            if wanted is None or (after, index) != (wanted, last):
+                return None
+            following = index or None
+            is_start = index == 0 and before is None and is_whole
+            if index == 0:
+                wanted = before
+        if not copies or (len(copies) < k and not is_start):
+            return None
+        return [messages.decode(one["copy"].encode("utf-8")) for one in copies]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        # Somebody else wrote there.
+        return None

@@ -1,0 +1,128 @@
+"""Copies between memories: whole, resumed, and compared at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from contextstore import InMemoryMemory, RedisMemory, SQLiteMemory, open_memory
+from contextstore.__main__ import main
+from contextstore.backends.copying import CopyReport, copy_sessions
+from contextstore.errors import UnavailableError
+from contextstore.testing.memory_suite import RICH, bare, message, numbered
+from tests.servers.shared_valkey import cluster, valkey
+from tests.servers.valkey import namespace
+
+
+def filled(sessions: int = 5) -> InMemoryMemory:
+    memory = InMemoryMemory()
+    for number in range(sessions):
+        memory.sync.save_context(f"s{number}", [*RICH, *numbered(1, number)])
+    memory.sync.append_context("s0", [bare("stamped")])
+    memory.sync.set_metadata("s1", {"user": "ann", "n": [1, None]})
+    memory.sync.save_summaries("s2", {"key": "what was said"})
+    memory.sync.save_context("empty", [])
+    return memory
+
+
+def contents(memory: Any) -> Dict[str, Any]:
+    face = memory.sync
+    return {
+        one.session_id: (
+            face.load_context(one.session_id),
+            one.metadata,
+            face.load_summaries(one.session_id),
+        )
+        for one in face.list_sessions(limit=1000).sessions
+    }
+
+
+def copied(source: Any, target: Any) -> CopyReport:
+    return asyncio.run(copy_sessions(source, target))
+
+
+def test_everything_is_copied_and_compared() -> None:
+    source, target = filled(), InMemoryMemory()
+    report = copied(source, target)
+    assert report == CopyReport(6, 26, 6, is_verified=True)
+    assert contents(target) == contents(source)
+    assert copied(source, target).copied == 0
+
+
+def test_through_a_server_and_a_cluster_nothing_changes(tmp_path: Path) -> None:
+    source = filled()
+    one = RedisMemory(valkey().url, namespace=namespace(tmp_path))
+    many = RedisMemory(cluster().url, namespace=namespace(tmp_path))
+    back = SQLiteMemory(tmp_path / "back.db")
+    for start, end in ((source, one), (one, many), (many, back)):
+        assert copied(start, end).is_verified
+    assert contents(back) == contents(source)
+    for memory in (one, many, back):
+        memory.sync.close()
+
+
+class Dying(InMemoryMemory):
+    writes = 0
+
+    async def save_context(self, *arguments: Any, **options: Any) -> Any:
+        self.writes += 1
+        if self.writes == 3:
+            raise UnavailableError("gone")
+        return await super().save_context(*arguments, **options)
+
+
+def test_a_copy_that_was_cut_short_goes_on() -> None:
+    source, target = filled(), Dying()
+    with pytest.raises(UnavailableError):
+        copied(source, target)
+    report = copied(source, target)
+    assert (report.copied, report.is_verified) == (4, True)
+    assert contents(target) == contents(source)
+
+
+def test_what_differs_is_copied_again() -> None:
+    source, target = filled(), InMemoryMemory()
+    copied(source, target)
+    target.sync.update_interaction("s3", "m1", {"content": "other"})
+    target.sync.set_metadata("s1", {})
+    target.sync.save_summaries("s2", {})
+    target.sync.save_context("more", [message(1)])
+    assert copied(source, target).copied == 3
+    assert target.sync.load_context("more") == [message(1)]
+    assert contents(target).items() >= contents(source).items()
+
+
+class Restless(InMemoryMemory):
+    """Be a source that grows whenever it is listed."""
+
+    async def list_sessions(self, **options: Any) -> Any:
+        await self.append_context("s", [bare("again")], create=True)
+        return await super().list_sessions(**options)
+
+
+def test_a_source_that_keeps_changing_is_not_called_verified() -> None:
+    assert not copied(Restless(), InMemoryMemory()).is_verified
+
+
+def test_the_command_copies_from_a_file_to_a_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "chat.db"
+    with SQLiteMemory(file).sync as source:
+        source.save_context("command", numbered(1, 3))
+    commands: List[List[str]] = [
+        ["copy", str(file), f"{valkey().url}/1"],
+        ["copy", f"{valkey().url}/1", str(tmp_path / "new.db")],
+    ]
+    for command in commands:
+        assert main(command) == 0
+        assert "1 sessions, 3 messages, 1 sessions written" in capsys.readouterr().out
+    with open_memory(f"sqlite:///{tmp_path / 'new.db'}").sync as target:
+        assert target.load_context("command") == numbered(1, 3)
+
+
+def test_the_command_makes_no_source(tmp_path: Path) -> None:
+    assert main(["copy", str(tmp_path / "no.db"), str(tmp_path / "new.db")]) == 2

@@ -1,0 +1,583 @@
+"""What PostgresMemory promises beyond the conformance suite."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import re
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from contextstore import (
+    BusyError,
+    ClosedError,
+    ConfigurationError,
+    ConflictError,
+    CorruptDataError,
+    PostgresMemory,
+    SchemaVersionError,
+    SessionNotFoundError,
+    UnavailableError,
+    UnsupportedOperationError,
+    open_memory,
+)
+from contextstore.backends.postgres import rows
+from contextstore.backends.postgres.keys import session_key
+from tests.servers.proxy import Proxy
+from tests.servers.shared import database_of, postgres_server
+
+
+def said(*names: str) -> List[Dict[str, str]]:
+    return [{"id": one, "content": one, "timestamp": "2024"} for one in names]
+
+
+def ids(context: List[Dict[str, Any]]) -> List[str]:
+    return [one["id"] for one in context]
+
+
+@pytest.fixture
+def dsn(tmp_path: Path) -> str:
+    return database_of(tmp_path)
+
+
+@pytest.fixture
+def memory(dsn: str) -> Iterator[PostgresMemory]:
+    memory = PostgresMemory(dsn, partitions=4)
+    yield memory
+    memory.sync.close()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    proxy = Proxy(postgres_server().port)
+    yield proxy
+    proxy.close()
+
+
+def behind(proxy: Proxy, **options: Any) -> PostgresMemory:
+    dsn = postgres_server().dsn("contextstore", port=proxy.port)
+    return PostgresMemory(dsn, **{"timeout": 10.0, "partitions": 4, **options})
+
+
+def ask(statement: str) -> List[Any]:
+    return postgres_server().ask(statement, "contextstore")
+
+
+# Cost.
+
+
+@pytest.mark.usefixtures("dsn")
+def test_an_append_and_a_load_are_one_round_trip_each(proxy: Proxy) -> None:
+    face = behind(proxy, pool_size=1).sync
+    face.save_context("s", said("first"))
+    for number in range(3):
+        batch = said(*(f"{number}-{place}" for place in range(40)))
+        before = proxy.round_trips
+        face.append_context("s", batch)
+        assert proxy.round_trips == before + 1
+        face.load_context("s", 20)
+        assert proxy.round_trips == before + 2
+    before = proxy.round_trips
+    face.append_context("new", said("a", "b"), create=True)
+    assert proxy.round_trips == before + 1
+    face.close()
+
+
+def plan_of(statement: str, **values: Any) -> str:
+    for name, value in values.items():
+        statement = statement.replace(f"%({name})s", str(value))
+    ask("ANALYZE context_messages, context_sessions")
+    setting = "SET plan_cache_mode = force_generic_plan"
+    arguments = "'" + session_key("s5") + "', 20"
+    prepared = f"PREPARE load (text, bigint) AS {statement}"
+    import psycopg
+
+    dsn = postgres_server().dsn("contextstore")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for command in (setting, prepared):
+            connection.execute(command.encode())
+        explain = f"EXPLAIN (ANALYZE, COSTS OFF) EXECUTE load ({arguments})"
+        found = connection.execute(explain.encode()).fetchall()
+    return "\n".join(row[0] for row in found)
+
+
+def test_the_newest_are_read_backwards_from_one_partition(
+    memory: PostgresMemory,
+) -> None:
+    for number in range(12):
+        batch = said(*(str(place) for place in range(200)))
+        memory.sync.save_context(f"s{number}", batch)
+    statement = rows.LOAD.replace("%(session)s", "$1").replace("%(limit)s", "$2")
+    plan = plan_of(statement)
+    read = [
+        line
+        for line in plan.splitlines()
+        if " on context_messages" in line and "never executed" not in line
+    ]
+    assert len(read) == 1, plan
+    assert "Index Scan Backward using context_messages_" in read[0], plan
+    assert re.search(r"rows=20(\.00)? loops=1", read[0]), plan
+    assert "->  Sort" not in plan, plan
+
+
+# What is stored.
+
+
+def test_bodies_are_bytes_and_come_back_as_they_were(memory: PostgresMemory) -> None:
+    message = {"z": 1, "a": "\0 \u2028", "n": 2**70, "f": 1e-7, "id": "x", "b": []}
+    memory.sync.save_context("s", [{**message, "timestamp": "t"}])
+    (loaded,) = memory.sync.load_context("s")
+    assert list(loaded) == [*message, "timestamp"]
+    assert loaded == {**message, "timestamp": "t"}
+    kinds = ask("SELECT pg_typeof(body)::text FROM context_messages")
+    assert kinds == [("bytea",)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE context_messages SET body = set_byte(body, 3, 0) WHERE position = 2",
+        "DELETE FROM context_messages WHERE position = 2",
+        "DELETE FROM context_messages WHERE position = 3",
+        "DELETE FROM context_messages WHERE position = 1",
+        "UPDATE context_messages SET position = 9 WHERE position = 3",
+        "UPDATE context_sessions SET last = 2",
+    ],
+)
+def test_damage_is_never_a_short_list(memory: PostgresMemory, damage: str) -> None:
+    memory.sync.save_context("s", said("a", "b", "c"))
+    ask(damage)
+    with pytest.raises(CorruptDataError) as caught:
+        memory.sync.load_context("s")
+    assert caught.value.session_id == "s"
+    with pytest.raises(CorruptDataError):
+        memory.sync.save_context("s", said("z"))
+    report = memory.sync.verify()
+    assert not report.ok
+    assert {problem.session_id for problem in report.problems} == {"s"}
+
+
+def test_verify_finds_and_mends_what_belongs_to_no_session(
+    memory: PostgresMemory,
+) -> None:
+    memory.sync.save_context("s", said("a", "b"))
+    memory.sync.save_context("t", said("c"))
+    memory.sync.search_text("c")
+    ask("DELETE FROM context_sessions WHERE session_id = 's'")
+    ask("INSERT INTO context_texts SELECT session, 0, '' FROM context_sessions")
+    report = memory.sync.verify()
+    assert sorted(one.kind for one in report.problems) == ["index", "orphan"]
+    assert memory.sync.verify(repair=True).ok
+    assert memory.sync.verify().problems == ()
+    assert [one.message_id for one in memory.sync.search_text("c")] == ["c"]
+
+
+def test_a_hostile_key_of_a_filter_is_only_a_value(memory: PostgresMemory) -> None:
+    key = "x') OR true; DROP TABLE context_sessions; --%(a)s"
+    for name in ("a", "b"):
+        memory.sync.save_context(name, said("m"))
+    memory.sync.set_metadata("a", {key: {"'": None}})
+    found = memory.sync.list_sessions(metadata={key: {"'": None}})
+    assert [one.session_id for one in found.sessions] == ["a"]
+
+
+def test_many_sessions_are_listed_page_by_page(memory: PostgresMemory) -> None:
+    async def fill() -> None:
+        await asyncio.gather(
+            *(
+                memory.append_context(f"s{n:04}", said("a"), create=True)
+                for n in range(250)
+            )
+        )
+        await memory.append_context("s0100", said("b"))
+
+    asyncio.run(fill())
+    page = memory.sync.list_sessions(limit=60)
+    assert page.sessions[0].session_id == "s0100"
+    names = [one.session_id for one in page.sessions]
+    while page.cursor:
+        page = memory.sync.list_sessions(limit=60, cursor=page.cursor)
+        names += [one.session_id for one in page.sessions]
+    assert sorted(names) == [f"s{n:04}" for n in range(250)]
+
+
+def test_texts_of_any_length_are_indexed(memory: PostgresMemory) -> None:
+    long = " ".join(f"word{n}" for n in range(400_000))
+    context = [{"id": "long", "content": f"first {long}"}, *said("needle")]
+    memory.sync.save_context("s", [*context, {"id": "one", "content": "y" * 10**6}])
+    assert [one.message_id for one in memory.sync.search_text("needle")] == ["needle"]
+    assert [one.message_id for one in memory.sync.search_text("first")] == ["long"]
+
+
+# Expiry.
+
+
+def test_an_expired_session_is_gone(memory: PostgresMemory, dsn: str) -> None:
+    mortal = PostgresMemory(dsn, expire_after=timedelta(milliseconds=400)).sync
+    mortal.save_context("s", said("a"))
+    mortal.append_context("t", said("a"), create=True)
+    memory.sync.save_context("stays", said("a"))
+    time.sleep(0.25)
+    memory.sync.append_context("t", said("b"))
+    time.sleep(0.25)
+    assert mortal.load_context("s") == mortal.load_pinned("s") == []
+    assert ids(memory.sync.load_context("t")) == ["a", "b"]
+    with pytest.raises(SessionNotFoundError):
+        mortal.append_context("s", said("c"))
+    with pytest.raises(SessionNotFoundError):
+        mortal.session_info("s")
+    listed = [one.session_id for one in mortal.list_sessions().sessions]
+    assert sorted(listed) == ["stays", "t"]
+    mortal.append_context("s", said("again"), create=True)
+    assert ids(mortal.load_context("s")) == ["again"]
+    mortal.close()
+
+
+def test_a_sweep_removes_what_expired(memory: PostgresMemory, dsn: str) -> None:
+    mortal = PostgresMemory(dsn, expire_after=timedelta(milliseconds=1))
+    for number in range(5):
+        mortal.sync.save_context(f"s{number}", said("a", "b"))
+    memory.sync.save_context("stays", said("a"))
+    time.sleep(0.05)
+    assert asyncio.run(mortal.sweep()) == 5
+    assert asyncio.run(mortal.sweep()) == 0
+    assert ask("SELECT count(*) FROM context_messages") == [(1,)]
+    assert memory.sync.verify().ok
+    mortal.sync.close()
+
+
+# The life of an object.
+
+
+def test_one_object_serves_threads_loops_and_sync_callers(
+    memory: PostgresMemory,
+) -> None:
+    memory.sync.save_context("s", [])
+
+    async def append(name: str) -> None:
+        await memory.append_context("s", said(name))
+
+    for number in range(3):
+        asyncio.run(append(f"loop{number}"))
+    thread = threading.Thread(target=lambda: asyncio.run(append("thread")))
+    thread.start()
+    thread.join()
+    memory.sync.append_context("s", said("sync"))
+    assert ids(memory.sync.load_context("s"))[3:] == ["thread", "sync"]
+
+
+def connections() -> int:
+    ((count,),) = postgres_server().ask(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = 'contextstore'"
+    )
+    return int(count)
+
+
+def settles_at(count: int) -> bool:
+    deadline = time.monotonic() + 5
+    while connections() != count and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return connections() == count
+
+
+def test_a_loop_that_ends_leaves_no_connection(memory: PostgresMemory) -> None:
+    async def work() -> None:
+        await memory.save_context("s", said("a"))
+        await asyncio.gather(*(memory.load_context("s") for _ in range(5)))
+
+    asyncio.run(work())
+    assert settles_at(0)
+
+
+def test_an_object_that_is_dropped_closes_itself(dsn: str) -> None:
+    memory = PostgresMemory(dsn)
+    memory.sync.save_context("s", said("a"))
+    assert connections() > 0
+    del memory
+    gc.collect()
+    assert settles_at(0)
+
+
+def test_a_closed_object_says_so(dsn: str) -> None:
+    memory = PostgresMemory(dsn)
+    memory.sync.save_context("s", said("a"))
+    memory.sync.close()
+    memory.sync.close()
+    with pytest.raises(ClosedError):
+        memory.sync.load_context("s")
+    assert settles_at(0)
+
+
+def test_no_more_connections_than_allowed(dsn: str) -> None:
+    memory = PostgresMemory(dsn, pool_size=3)
+
+    async def work() -> int:
+        await memory.save_context("s", said("a"))
+        await asyncio.gather(*(memory.load_context("s") for _ in range(60)))
+        return connections()
+
+    assert asyncio.run(work()) <= 3
+
+
+def test_a_forked_child_has_connections_of_its_own(memory: PostgresMemory) -> None:
+    memory.sync.save_context("s", said("a"))
+    child = os.fork()
+    if child == 0:
+        try:
+            memory.sync.append_context("s", said("child"))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    memory.sync.append_context("s", said("parent"))
+    assert ids(memory.sync.load_context("s")) == ["a", "child", "parent"]
+
+
+def test_a_cancelled_call_leaves_nothing_behind(memory: PostgresMemory) -> None:
+    async def work() -> None:
+        await memory.save_context("s", [])
+        for number in range(60):
+            call = asyncio.ensure_future(
+                memory.append_context("s", said(f"a{number}", f"b{number}"))
+            )
+            await asyncio.sleep(0.0001 * number)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            await memory.append_context("s", said(f"a{number}", f"b{number}"))
+        await asyncio.gather(
+            *(memory.append_context("s", said(f"c{n}")) for n in range(20))
+        )
+
+    asyncio.run(work())
+    kept = ids(memory.sync.load_context("s"))
+    assert len(kept) == len(set(kept)) == 140
+    assert memory.sync.verify().ok
+
+
+# Trouble.
+
+
+def test_a_connection_cut_in_mid_commit_loses_and_doubles_nothing(
+    proxy: Proxy, memory: PostgresMemory
+) -> None:
+    memory.sync.save_context("s", said("first"))
+    face = behind(proxy).sync
+    face.load_context("s")
+    proxy.cut_answer_to(b"INSERT INTO context_messages")
+    written = face.append_context("s", [{"content": "bare"}, *said("second")])
+    loaded = face.load_context("s")
+    assert written is not None
+    assert ids(loaded) == ["first", *written.ids]
+    assert written.version == face.session_info("s").version
+    face.close()
+
+
+def cut_amid(proxy: Proxy, call: Any) -> Any:
+    """Make a call whose statement is done while its answer is lost."""
+    proxy.cut_answer_to(b"WITH held AS")
+    return call()
+
+
+def test_every_change_is_made_once_whatever_is_cut(
+    proxy: Proxy, memory: PostgresMemory
+) -> None:
+    face = behind(proxy, prepare_threshold=None).sync
+    made = cut_amid(proxy, lambda: face.save_context("s", said("a", "b", "c", "d")))
+    assert made.version == face.session_info("s").version
+    version = face.session_info("s").version
+    cut_amid(proxy, lambda: face.set_metadata("s", {"n": 1}, expected_version=version))
+    rewound = cut_amid(proxy, lambda: face.delete_interaction("s", "d"))
+    assert rewound.removed == ("d",)
+    assert rewound.version == version + 2
+    cut_amid(proxy, lambda: face.update_interaction("s", "c", {"content": "new"}))
+    forked = cut_amid(proxy, lambda: face.fork_session("s", "t"))
+    assert forked.ids == ("a", "b", "c")
+    pruned = cut_amid(proxy, lambda: face.prune("s", keep_last=1))
+    assert pruned.removed == {"s": ("a", "b")}
+    saved = cut_amid(proxy, lambda: face.save_context("s", said("x")))
+    assert saved.version == face.session_info("s").version
+    cut_amid(proxy, lambda: face.append_context("new", said("y"), create=True))
+    assert ids(face.load_context("new")) == ["y"]
+    cut_amid(proxy, lambda: face.delete_session("s"))
+    assert face.load_context("s") == []
+    with pytest.raises(SessionNotFoundError):
+        face.delete_session("s")
+    assert ids(face.load_context("t")) == ["a", "b", "c"]
+    assert face.verify().ok
+    face.close()
+
+
+def test_what_nobody_can_tell_is_said(proxy: Proxy, memory: PostgresMemory) -> None:
+    memory.sync.save_context("s", said("a", "b", "c"))
+    slow = behind(proxy, prepare_threshold=None)
+
+    async def work() -> None:
+        await slow.load_context("s")
+        proxy.cut_answer_to(b"WITH held AS")
+        rewind = asyncio.ensure_future(slow.delete_interaction("s", "c"))
+        while ids(await memory.load_context("s"))[-1] == "c":
+            await asyncio.sleep(0)
+        # Before the one that was cut off looks again, another changes the session.
+        await memory.set_metadata("s", {"other": 1})
+        await rewind
+
+    with contextlib.suppress(UnavailableError):
+        asyncio.run(work())
+    assert ids(memory.sync.load_context("s")) == ["a", "b"]
+    slow.sync.close()
+
+
+def test_calls_wait_for_a_server_that_is_away(
+    proxy: Proxy, memory: PostgresMemory
+) -> None:
+    memory.sync.save_context("s", [])
+    face = behind(proxy)
+
+    async def work() -> None:
+        await face.append_context("s", said("before"))
+        proxy.go_down()
+        waiting = [
+            asyncio.ensure_future(face.append_context("s", said(f"w{n}")))
+            for n in range(5)
+        ]
+        await asyncio.sleep(0.4)
+        assert not any(call.done() for call in waiting)
+        proxy.come_back()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(work())
+    assert len(memory.sync.load_context("s")) == 6
+    face.sync.close()
+
+
+def test_a_server_that_stays_away_is_an_error_in_time(proxy: Proxy) -> None:
+    face = behind(proxy, timeout=0.6).sync
+    proxy.go_down()
+    start = time.monotonic()
+    with pytest.raises(UnavailableError) as caught:
+        face.load_context("s")
+    assert 0.5 < time.monotonic() - start < 5
+    assert caught.value.__cause__ is not None
+    assert "postgres@" not in str(caught.value)
+
+
+def test_a_server_that_says_nothing_is_an_error_in_time(
+    proxy: Proxy, memory: PostgresMemory
+) -> None:
+    memory.sync.save_context("s", said("a"))
+    face = behind(proxy, timeout=1.0)
+    face.sync.load_context("s")
+    proxy.delay = 60.0
+    start = time.monotonic()
+    with pytest.raises(UnavailableError):
+        face.sync.load_context("s")
+    assert time.monotonic() - start < 8
+
+
+def test_a_slow_network_only_takes_time(proxy: Proxy, memory: PostgresMemory) -> None:
+    memory.sync.save_context("s", [])
+    face = behind(proxy)
+    proxy.delay = 0.02
+
+    async def work() -> None:
+        await asyncio.gather(
+            *(face.append_context("s", said(f"m{n}")) for n in range(20))
+        )
+
+    asyncio.run(work())
+    assert len(memory.sync.load_context("s")) == 20
+    face.sync.close()
+
+
+def test_who_waits_for_a_connection_too_long_hears_so(
+    proxy: Proxy, memory: PostgresMemory
+) -> None:
+    memory.sync.save_context("s", said("a"))
+    face = behind(proxy, pool_size=1, timeout=1.5)
+
+    async def work() -> List[Any]:
+        await face.load_context("s")
+        proxy.delay = 60.0
+        calls = [face.load_context("s") for _ in range(3)]
+        return [*await asyncio.gather(*calls, return_exceptions=True)]
+
+    kinds = {type(outcome) for outcome in asyncio.run(work())}
+    assert kinds <= {BusyError, UnavailableError}
+    proxy.delay = 0.0
+    face.sync.close()
+
+
+def test_sessions_that_were_terminated_are_replaced(memory: PostgresMemory) -> None:
+    memory.sync.save_context("s", said("a"))
+    postgres_server().ask(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = 'contextstore'"
+    )
+    memory.sync.append_context("s", said("b"))
+    assert ids(memory.sync.load_context("s")) == ["a", "b"]
+
+
+# Setting up.
+
+
+def test_an_address_opens_it(dsn: str) -> None:
+    memory = open_memory(dsn, pool_size=2)
+    assert isinstance(memory, PostgresMemory)
+    memory.sync.save_context("s", said("a"))
+    assert ids(memory.sync.load_context("s")) == ["a"]
+    memory.sync.close()
+
+
+def test_what_cannot_be_set_up_is_refused(dsn: str) -> None:
+    for options in (
+        {"timeout": 0},
+        {"pool_size": 0},
+        {"partitions": 0},
+        {"partitions": True},
+        {"expire_after": timedelta(0)},
+    ):
+        bad: Any = options
+        with pytest.raises(ConfigurationError):
+            PostgresMemory(dsn, **bad)
+    with pytest.raises(ConfigurationError):
+        PostgresMemory("no connection string")
+
+
+def test_errors_name_the_database_and_no_password() -> None:
+    memory = PostgresMemory("postgresql://me:secret@127.0.0.1:1/chat", timeout=0.2)
+    with pytest.raises(UnavailableError) as caught:
+        memory.sync.load_context("s")
+    assert "127.0.0.1:1/chat" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert memory.location == "postgresql://127.0.0.1:1/chat"
+
+
+def test_tables_of_a_newer_version_are_refused(
+    memory: PostgresMemory, dsn: str
+) -> None:
+    memory.sync.save_context("s", said("a"))
+    ask("UPDATE context_schema SET version = version + 1")
+    try:
+        with pytest.raises(SchemaVersionError):
+            PostgresMemory(dsn).sync.load_context("s")
+    finally:
+        ask("UPDATE context_schema SET version = version - 1")
+
+
+def test_a_backup_is_made_by_other_tools(memory: PostgresMemory) -> None:
+    with pytest.raises(UnsupportedOperationError, match="pg_dump"):
+        memory.sync.backup("anywhere")
+
+
+def test_an_id_factory_that_repeats_itself_is_refused(dsn: str) -> None:
+    memory = PostgresMemory(dsn, id_factory=lambda: "same", clock=lambda: "now").sync
+    memory.save_context("s", [{"content": "a"}])
+    with pytest.raises(ConflictError):
+        memory.append_context("s", [{"content": "a"}])
+    memory.close()

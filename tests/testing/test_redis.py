@@ -1,0 +1,45 @@
+"""Run the shipped suite on a real Valkey or Redis, and on a cluster of six."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contextstore import MemoryBackend, RedisMemory, SQLiteMemory, TieredMemory
+from contextstore.testing import MemoryBackendConformance
+from tests.servers.shared_valkey import cluster, valkey
+from tests.servers.valkey import namespace
+
+ALL = frozenset(MemoryBackendConformance.known_capabilities())
+
+
+class TestValkey(MemoryBackendConformance):
+    capabilities = ALL - {"backup"}
+
+    def make(self, tmp_path: Path) -> MemoryBackend:
+        return RedisMemory(valkey().url, namespace=namespace(tmp_path))
+
+    def reopen(self, tmp_path: Path) -> MemoryBackend:
+        return self.make(tmp_path)
+
+
+class TestValkeyCluster(MemoryBackendConformance):
+    capabilities = ALL - {"backup"}
+
+    def make(self, tmp_path: Path) -> MemoryBackend:
+        return RedisMemory(cluster().url, namespace=namespace(tmp_path))
+
+    def reopen(self, tmp_path: Path) -> MemoryBackend:
+        return self.make(tmp_path)
+
+
+class TestTiered(MemoryBackendConformance):
+    """A record in a file, and a cache that all objects share."""
+
+    capabilities = ALL
+
+    def make(self, tmp_path: Path) -> MemoryBackend:
+        cache = RedisMemory(valkey().url, namespace=namespace(tmp_path))
+        return TieredMemory(SQLiteMemory(tmp_path / "chat.db"), cache, window=5)
+
+    def reopen(self, tmp_path: Path) -> MemoryBackend:
+        return self.make(tmp_path)
