@@ -67,7 +67,9 @@ def test_a_summary_goes_behind_the_pinned_head_only() -> None:
 
 
 def test_a_summary_does_not_part_a_pinned_call_from_its_late_result() -> None:
-    calls = [{"id": "x", "type": "function", "function": {"name": "f"}}]
+    calls = [
+        {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ]
     call = {"role": "assistant", "tool_calls": calls, "metadata": {"pinned": True}}
     history: List[Message] = [call, *chat(6)]
     history.insert(7, {"role": "tool", "tool_call_id": "x", "content": "found"})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Collection, Mapping, Sequence, cast
+from contextlib import contextmanager
+from typing import Any, Collection, Iterator, Mapping, Sequence, cast
 
-from contextstore.errors import InvalidInputError
-from contextstore.messages import Message
+from contextstore.errors import ContextStoreError, InvalidInputError
+from contextstore.messages import Message, copy_json
 
 __all__ = [
+    "blaming_input",
     "checked_entries",
     "checked_function",
     "checked_messages",
@@ -47,6 +49,27 @@ def checked_entries(messages: Any) -> Sequence[Message]:
                 path=f"messages[{at}]",
             )
     return messages  # type: ignore[no-any-return]
+
+
+@contextmanager
+def blaming_input(messages: Sequence[Any], tools: Any = None) -> Iterator[None]:
+    """Say which message or tool is no JSON, or nested too deep, where that hurt.
+
+    To look for it beforehand would cost a pass over all that is in the history.
+
+    Raises:
+        InvalidInputError: instead of what else such a message makes the work raise.
+    """
+    try:
+        yield
+    except ContextStoreError:
+        raise
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        checked_entries(messages)
+        for path, entries in (("messages", messages), ("tools", tools or ())):
+            for at, entry in enumerate(entries):
+                copy_json(entry, f"{path}[{at}]")
+        raise
 
 
 def checked_function(function: Any, path: str, *, may_wait: bool = False) -> Any:

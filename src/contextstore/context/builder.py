@@ -6,6 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from contextstore.context.accounting import Accounting
 from contextstore.context.arguments import (
+    blaming_input,
     checked_entries,
     checked_function,
     checked_messages,
@@ -113,9 +114,9 @@ class ContextBuilder:
             tools: tool definitions, as OpenAI or Anthropic take them.
             tool_choice: as OpenAI takes it.
         """
-        return self._accounting.prompt(
-            checked_entries(messages), checked_tools(tools), tool_choice
-        )
+        checked_entries(messages)
+        with blaming_input(messages, checked_tools(tools)):
+            return self._accounting.prompt(messages, tools, tool_choice)
 
     def build(
         self,

@@ -19,10 +19,14 @@ from typing import (
 )
 
 from contextstore.context.accounting import Accounting
-from contextstore.context.arguments import checked_pin, checked_tokens
-from contextstore.context.explain import Explanation
+from contextstore.context.arguments import (
+    blaming_input,
+    checked_pin,
+    checked_tokens,
+)
+from contextstore.context.explain import Explanation, Fates
 from contextstore.context.history import History
-from contextstore.context.plan import make_plan
+from contextstore.context.plan import Plan, make_plan
 from contextstore.context.prompt import MessageFilter, prompt_of
 from contextstore.context.result import BuildResult
 from contextstore.context.strategies import Request, find_strategy
@@ -117,15 +121,19 @@ def _counted(result: BuildResult, counted: int, *, over: bool) -> BuildResult:
 
 
 async def _attempt(job: Job) -> BuildResult:
-    history = _history(job)
-    request = _request(job, history)
-    plan = await make_plan(request, find_strategy(job.strategy))
-    if plan.infeasible:
-        logger.warning(
-            "the prompt is empty: the pinned messages and a shortened newest turn "
-            "do not fit %d tokens",
-            job.budget,
-        )
+    with blaming_input(job.messages, job.tools):
+        request = _request(job, _history(job))
+        plan = await make_plan(request, find_strategy(job.strategy))
+        if plan.infeasible:
+            logger.warning(
+                "the prompt is empty: the pinned messages and a shortened newest turn "
+                "do not fit %d tokens",
+                job.budget,
+            )
+        return _result(job, request, plan)
+
+
+def _result(job: Job, request: Request, plan: Plan) -> BuildResult:
     prompt = prompt_of(plan, request, job.post_filter)
     total = plan.tokens(request.frame)
     if job.post_filter is not None or plan.summary is not None:
@@ -141,9 +149,17 @@ async def _attempt(job: Job) -> BuildResult:
             **_cached(job, prompt.messages),
         },
         _explain=partial(
-            Explanation, history.messages, prompt.fates, job.accounting.message
+            _explanation, request.history.messages, prompt.fates, request.cost
         ),
     )
+
+
+def _explanation(
+    messages: Sequence[Message], fates: Fates, cost: Callable[[Message], int]
+) -> Explanation:
+    # Most of what was dropped is looked at here for the first time.
+    with blaming_input(messages):
+        return Explanation(messages, fates, cost)
 
 
 def _history(job: Job) -> History:

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Union
 
-from contextstore.context.arguments import checked_entries
+from contextstore.context.shapes import copies_in_shape, system_texts
 from contextstore.messages import Message
 
 __all__ = ["to_anthropic", "to_openai"]
@@ -41,16 +41,21 @@ def to_openai(messages: Union[Sequence[Message], Json]) -> List[Json]:
         messages: stored messages of any shape, or what ``to_anthropic`` returned.
 
     Raises:
-        InvalidInputError: it is no list of messages.
+        InvalidInputError: it is no list of messages, or one has calls or parts that
+            cannot be read, with the path of that.
     """
-    if isinstance(messages, dict):
-        system = messages.get("system") or []
-        texts = [system] if isinstance(system, str) else [b["text"] for b in system]
-        opening: List[Json] = [{"role": "system", "content": text} for text in texts]
-        rest = [m for m in messages["messages"] if not _is_opening(m)]
-        return opening + [_with_bare_text(message) for message in to_openai(rest)]
+    if not isinstance(messages, dict):
+        return _chat_of(copies_in_shape(messages))
+    texts = system_texts(messages.get("system"))
+    opening: List[Json] = [{"role": "system", "content": text} for text in texts]
+    said = copies_in_shape(messages.get("messages"))
+    chat = _chat_of([message for message in said if not _is_opening(message)])
+    return opening + [_with_bare_text(message) for message in chat]
+
+
+def _chat_of(messages: Iterable[Message]) -> List[Json]:
     chat: List[Json] = []
-    for message in checked_entries(messages):
+    for message in messages:
         for converted in _to_chat(message):
             _append_chat(chat, converted)
     return chat
@@ -205,16 +210,25 @@ def _chat_part(part: Any) -> Json:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if _kind(part) in _TEXTS:
-        return {"type": "text", "text": part.get("text", "")}
+        return {"type": "text", "text": part["text"]}
     if _kind(part) == "input_image":
-        return {"type": "image_url", "image_url": {"url": part.get("image_url")}}
-    source = part.get("source") if isinstance(part, dict) else None
-    if _kind(part) == "image" and isinstance(source, dict):
-        url = source.get("url")
-        if source.get("type") == "base64":
-            url = f"data:{source.get('media_type')};base64,{source.get('data')}"
+        inner = part["image_url"]
+        image = inner if isinstance(inner, dict) else {"url": inner}
+        return {"type": "image_url", "image_url": image}
+    url = _url_of(part.get("source")) if _kind(part) == "image" else None
+    if url is not None:
         return {"type": "image_url", "image_url": {"url": url}}
     return dict(part) if isinstance(part, dict) else {"type": "text", "text": str(part)}
+
+
+def _url_of(source: Any) -> Optional[str]:
+    """Return the URL of an image of Anthropic's shape; a stored file has none."""
+    if not isinstance(source, dict):
+        return None
+    if isinstance(source.get("data"), str):
+        return f"data:{source.get('media_type')};base64,{source['data']}"
+    url = source.get("url")
+    return url if isinstance(url, str) else None
 
 
 def _plain_text(content: Any) -> str:
@@ -237,14 +251,15 @@ def to_anthropic(messages: Sequence[Message]) -> Json:
         messages: stored messages of any shape, such as those of a build.
 
     Raises:
-        InvalidInputError: it is no list of messages.
+        InvalidInputError: it is no list of messages, or one has calls or parts that
+            cannot be read, with the path of that.
     """
     links = _Links()
     system: List[Json] = []
     turns: List[Json] = []
-    for message in checked_entries(messages):
+    for message in copies_in_shape(messages):
         if message.get("role") in ("system", "developer"):
-            system.extend(_blocks_of(message.get("content")))
+            system.extend(map(_as_text, _blocks_of(message.get("content"))))
             continue
         role, blocks = _turn(message, links)
         if blocks and turns and turns[-1]["role"] == role:
@@ -257,6 +272,11 @@ def to_anthropic(messages: Sequence[Message]) -> Json:
         turn["content"].sort(key=_comes_later)
     _trim_end(turns)
     return {"system": system, "messages": turns} if system else {"messages": turns}
+
+
+def _as_text(block: Json) -> Json:
+    """Return a block that ``system`` takes: it has no place for images and the like."""
+    return block if block["type"] == "text" else _text_block(f"[{block['type']}]")
 
 
 def _comes_later(block: Json) -> bool:
@@ -299,9 +319,9 @@ def _turn(message: Message, links: _Links) -> Any:
     if role != "assistant":
         return "user", blocks
     for call in message.get("tool_calls") or ():
-        inner = call.get("function") or call.get("custom") or {}
+        inner = call["custom"] if "custom" in call else call["function"]
         arguments = inner.get("arguments", inner.get("input"))
-        blocks.append(_use(call.get("id"), inner.get("name"), arguments, links))
+        blocks.append(_use(call.get("id"), inner["name"], arguments, links))
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
         blocks.append(_text_block(f"[called {legacy.get('name')}]"))
