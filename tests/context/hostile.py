@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 from hypothesis import strategies as st
 
@@ -19,7 +19,20 @@ TEXTS = (
     '{"a": NaN}',
     "data:image/png;base64,",
 )
-VALUES = (None, True, False, 0, -1, 1e300, [], {}, [[]], [{}], {"a": 1}, [None, "x"])
+VALUES: Sequence[Any] = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1e300,
+    [],
+    {},
+    [[]],
+    [{}],
+    {"a": 1},
+    [None, "x"],
+)
 values: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(TEXTS), st.sampled_from(VALUES)
 )

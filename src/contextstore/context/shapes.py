@@ -8,9 +8,9 @@ from contextstore.context.arguments import checked_entries
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, copy_json
 
-__all__ = ["copies_in_shape", "system_texts"]
+__all__ = ["TEXTS", "copies_in_shape", "system_texts", "text_block"]
 
-_TEXTS = ("text", "input_text", "output_text")
+TEXTS = ("text", "input_text", "output_text")
 _IMAGES = ("image_url", "input_image")
 _CALLS = ("function_call", "custom_tool_call")
 
@@ -42,6 +42,11 @@ def system_texts(system: Any) -> List[str]:
         _check(block.get("text"), str, f"system[{at}].text", "a text")
         texts.append(copy_json(block["text"], f"system[{at}].text"))
     return texts
+
+
+def text_block(text: str) -> Message:
+    """Return a part of content that is a text, as both providers have it."""
+    return {"type": "text", "text": text}
 
 
 def _check_message(message: Message, path: str) -> None:
@@ -84,7 +89,7 @@ def _check_part(part: Message, path: str) -> None:
     kind = part.get("type")
     if kind is not None:
         _check(kind, str, f"{path}.type", "a text")
-    if kind in _TEXTS:
+    if kind in TEXTS:
         _check(part.get("text"), str, f"{path}.text", "a text")
     elif kind in _IMAGES:
         inner = part.get("image_url")
