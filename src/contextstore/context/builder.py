@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from contextstore.context.accounting import Accounting
 from contextstore.context.arguments import (
@@ -18,7 +18,7 @@ from contextstore.context.arguments import (
 from contextstore.context.building import Counter, Job, perform, run_now
 from contextstore.context.prompt import MessageFilter
 from contextstore.context.result import BuildResult
-from contextstore.context.strategies import find_strategy
+from contextstore.context.strategies import find_strategy, refuse_unknown_options
 from contextstore.context.tokenizers import (
     Tokenizer,
     TokenizerLike,
@@ -159,11 +159,19 @@ class ContextBuilder:
 
         Raises:
             InvalidInputError: an argument is not of the kind said above.
+            ConfigurationError: the strategy knows no such option, or lacks one.
             ContextOverflowError: with ``on_overflow="error"``.
         """
         job = self._job(
-            (messages, max_tokens, strategy, strategy_opts, pre_filter, post_filter),
-            (tools, tool_choice, counter),
+            messages,
+            max_tokens,
+            strategy,
+            strategy_opts,
+            pre_filter,
+            post_filter,
+            tools=tools,
+            tool_choice=tool_choice,
+            counter=counter,
             may_wait=False,
         )
         return run_now(perform(job))
@@ -186,36 +194,51 @@ class ContextBuilder:
         The arguments, the result and the errors are those of ``build``.
         """
         job = self._job(
-            (messages, max_tokens, strategy, strategy_opts, pre_filter, post_filter),
-            (tools, tool_choice, counter),
+            messages,
+            max_tokens,
+            strategy,
+            strategy_opts,
+            pre_filter,
+            post_filter,
+            tools=tools,
+            tool_choice=tool_choice,
+            counter=counter,
             may_wait=True,
         )
         return await perform(job)
 
     def _job(
         self,
-        arguments: Tuple[Any, Any, Any, Any, Any, Any],
-        extras: Tuple[Any, Any, Any],
+        messages: Sequence[Message],
+        max_tokens: int,
+        strategy: Optional[str],
+        strategy_opts: Optional[Mapping[str, Any]],
+        pre_filter: Optional[MessageFilter],
+        post_filter: Optional[MessageFilter],
         *,
+        tools: Optional[Sequence[Dict[str, Any]]],
+        tool_choice: Any,
+        counter: Optional[Counter],
         may_wait: bool,
     ) -> Job:
-        messages, max_tokens, strategy, strategy_opts, pre_filter, post_filter = (
-            arguments
-        )
+        """Return what these arguments ask for, or refuse one of them."""
         options = checked_options(strategy_opts)
         budget = checked_tokens(max_tokens, "max_tokens")
         reserve = checked_tokens(options.get("reserve", 0), "strategy_opts.reserve")
-        tools, tool_choice, counter = extras
+        name = self.default_strategy if strategy is None else strategy
+        choose = find_strategy(name)
+        refuse_unknown_options(name, choose, options)
         return Job(
-            self._accounting,
-            checked_messages(messages),
-            max(0, budget - reserve),
-            self.default_strategy if strategy is None else strategy,
-            options,
-            checked_function(pre_filter, "pre_filter"),
-            checked_function(post_filter, "post_filter"),
-            checked_tools(tools),
-            tool_choice,
-            checked_function(counter, "counter", may_wait=True),
+            accounting=self._accounting,
+            messages=checked_messages(messages),
+            budget=max(0, budget - reserve),
+            strategy_name=name,
+            strategy=choose,
+            options=options,
+            pre_filter=checked_function(pre_filter, "pre_filter"),
+            post_filter=checked_function(post_filter, "post_filter"),
+            tools=checked_tools(tools),
+            tool_choice=tool_choice,
+            counter=checked_function(counter, "counter", may_wait=True),
             may_wait=may_wait,
         )

@@ -29,7 +29,7 @@ from contextstore.context.history import History
 from contextstore.context.plan import Plan, make_plan
 from contextstore.context.prompt import MessageFilter, prompt_of
 from contextstore.context.result import BuildResult
-from contextstore.context.strategies import Request, find_strategy
+from contextstore.context.strategies import Request, Strategy
 from contextstore.context.strategies.headroom import cached_tokens, previous_messages
 from contextstore.errors import ConfigurationError, InvalidInputError
 from contextstore.messages import Message
@@ -56,7 +56,8 @@ class Job:
     accounting: Accounting
     messages: Sequence[Message]
     budget: int
-    strategy: str
+    strategy_name: str
+    strategy: Strategy
     options: Mapping[str, Any]
     pre_filter: Optional[MessageFilter]
     post_filter: Optional[MessageFilter]
@@ -123,7 +124,7 @@ def _counted(result: BuildResult, counted: int, *, over: bool) -> BuildResult:
 async def _attempt(job: Job) -> BuildResult:
     with blaming_input(job.messages, job.tools):
         request = _request(job, _history(job))
-        plan = await make_plan(request, find_strategy(job.strategy))
+        plan = await make_plan(request, job.strategy)
         if plan.infeasible:
             logger.warning(
                 "the prompt is empty: the pinned messages and a shortened newest turn "
@@ -142,7 +143,7 @@ def _result(job: Job, request: Request, plan: Plan) -> BuildResult:
         messages=prompt.messages,
         total_tokens=total,
         approximate=job.accounting.is_approximate(prompt.messages),
-        strategy_used=job.strategy,
+        strategy_used=job.strategy_name,
         metadata={
             **prompt.metadata,
             "over_budget": total > job.budget,
