@@ -79,7 +79,9 @@ def checked_function(function: Any, path: str, *, may_wait: bool = False) -> Any
         may_wait: whether an asynchronous function will do; its coroutine would be true
             whatever it is asked.
     """
-    if function is not None and not callable(function):
+    if function is None:
+        return None
+    if not callable(function):
         raise InvalidInputError(
             f"{path} is of type {type(function).__name__}; pass a function", path=path
         )

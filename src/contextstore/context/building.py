@@ -24,11 +24,11 @@ from contextstore.context.arguments import (
     checked_pin,
     checked_tokens,
 )
-from contextstore.context.explain import Explanation, Fates
+from contextstore.context.explain import Explanation
 from contextstore.context.history import History
 from contextstore.context.plan import Plan, make_plan
-from contextstore.context.prompt import MessageFilter, prompt_of
-from contextstore.context.result import BuildResult
+from contextstore.context.prompt import MessageFilter, Prompt, prompt_of
+from contextstore.context.result import BuildResult, reported_later
 from contextstore.context.strategies import Request, Strategy
 from contextstore.context.strategies.headroom import cached_tokens, previous_messages
 from contextstore.errors import ConfigurationError, InvalidInputError
@@ -139,36 +139,31 @@ def _result(job: Job, request: Request, plan: Plan) -> BuildResult:
     total = plan.tokens(request.frame)
     if job.post_filter is not None or plan.summary is not None:
         total = job.accounting.prompt(prompt.messages, job.tools, job.tool_choice)
-    return BuildResult(
+    result = BuildResult(
         messages=prompt.messages,
         total_tokens=total,
         approximate=job.accounting.is_approximate(prompt.messages),
         strategy_used=job.strategy_name,
-        metadata={
-            **prompt.metadata,
-            "over_budget": total > job.budget,
-            **_cached(job, prompt.messages),
-        },
-        _explain=partial(
-            _explanation, request.history.messages, prompt.fates, request.cost
-        ),
+        _explain=partial(_explanation, prompt, request),
     )
+    # The messages are the caller's from here on: what depends on them is found now.
+    notes = {"over_budget": total > job.budget, **_cached(job, prompt.messages)}
+    return reported_later(result, lambda: {**prompt.report(), **notes})
 
 
-def _explanation(
-    messages: Sequence[Message], fates: Fates, cost: Callable[[Message], int]
-) -> Explanation:
+def _explanation(prompt: Prompt, request: Request) -> Explanation:
+    messages = request.history.messages
     # Most of what was dropped is looked at here for the first time.
     with blaming_input(messages):
-        return Explanation(messages, fates, cost)
+        return Explanation(messages, prompt.fates, request.cost)
 
 
 def _history(job: Job) -> History:
     messages, wanted = job.messages, job.pre_filter
-    # A copy of the list, so that what the caller does to it later changes nothing.
-    offered = list(messages if wanted is None else filter(wanted, messages))
+    # What the caller does to a list later changes nothing; a tuple is not copied.
+    offered = tuple(messages if wanted is None else filter(wanted, messages))
     # A filter that takes the results of a call away does not make it an open one.
-    open_end = wanted is None or offered[-1:] == list(messages[-1:])
+    open_end = wanted is None or offered[-1:] == tuple(messages[-1:])
     pin = checked_pin(job.options)
     return History(offered, job.accounting.message, pin, open_end=open_end)
 
@@ -190,7 +185,7 @@ def _request(job: Job, history: History) -> Request:
     )
 
 
-def _cached(job: Job, messages: Sequence[Message]) -> Dict[str, int]:
+def _cached(job: Job, messages: Sequence[Message]) -> Dict[str, Any]:
     previous = previous_messages(job.options)
     if previous is None:
         return {}

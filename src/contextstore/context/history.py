@@ -116,7 +116,7 @@ def _maybe_pinned(messages: Sequence[Message]) -> List[int]:
             head += 1
         # Most histories have no other: a set says so in half the time of a list.
         rest = islice(messages, head, None)
-        signs = {"metadata" in message or message["role"] for message in rest}
+        signs = {True if "metadata" in message else message["role"] for message in rest}
         if signs.isdisjoint(_SIGNS):
             return list(range(head))
         return [
