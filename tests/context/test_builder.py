@@ -191,6 +191,17 @@ def test_a_reserve_is_left_free() -> None:
     assert ids(result) == ["6", "7", "8", "9"]
 
 
+def test_a_margin_is_left_free_where_counts_are_estimates() -> None:
+    options = {"margin": 0.25, "reserve": 20}
+    assert BUILDER.build(chat(9), 100, strategy_opts=options) == BUILDER.build(
+        chat(9), 80
+    )
+    estimating = ContextBuilder()
+    result = estimating.build(chat(9), 100, strategy_opts=options)
+    assert result == estimating.build(chat(9), 60)
+    assert result.total_tokens <= 60
+
+
 def test_tools_are_paid_for() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "d" * 60}}]
     plain = BUILDER.build(chat(5), 110)
@@ -279,6 +290,9 @@ def test_a_budget_is_a_non_negative_int(max_tokens: Any) -> None:
     ("opts", "path"),
     [
         ({"reserve": -1}, "strategy_opts.reserve"),
+        ({"margin": 1}, "strategy_opts.margin"),
+        ({"margin": True}, "strategy_opts.margin"),
+        ({"margin": "0.1"}, "strategy_opts.margin"),
         ({"pin": "id"}, "strategy_opts.pin"),
         ({"pin": 7}, "strategy_opts.pin"),
         ({"on_overflow": "drop"}, "strategy_opts.on_overflow"),

@@ -301,8 +301,8 @@ def test_a_strategy_is_a_function_with_a_name() -> None:
 @pytest.mark.parametrize(
     ("strategy", "option", "known"),
     [
-        ("truncate_oldest", "head_room", "headroom, on_overflow, pin, previous"),
-        ("recent_only", "headroom", "on_overflow, pin, previous, reserve"),
+        ("truncate_oldest", "head_room", "headroom, margin, on_overflow, pin"),
+        ("recent_only", "headroom", "margin, on_overflow, pin, previous, reserve"),
         ("summarize_oldest", "sumarizer", "summarizer"),
         ("relevant", "rank", "ranking, recent_share"),
         ("relevant", "pinned", "pin"),

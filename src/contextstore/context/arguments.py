@@ -13,6 +13,7 @@ __all__ = [
     "blaming_input",
     "checked_entries",
     "checked_function",
+    "checked_margin",
     "checked_messages",
     "checked_options",
     "checked_pin",
@@ -132,6 +133,18 @@ def checked_tokens(value: Any, path: str) -> int:
             path=path,
         )
     return value
+
+
+def checked_margin(options: Mapping[str, Any]) -> float:
+    """Return the part of the budget to leave free beside estimates, 0 to below 1."""
+    margin = options.get("margin", 0.0)
+    is_number = isinstance(margin, (int, float)) and not isinstance(margin, bool)
+    if not is_number or not 0 <= margin < 1:
+        raise InvalidInputError(
+            f"margin is {margin!r}; pass a number from 0 to below 1",
+            path="strategy_opts.margin",
+        )
+    return float(margin)
 
 
 def checked_pin(options: Mapping[str, Any]) -> Collection[str]:

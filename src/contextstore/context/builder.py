@@ -9,6 +9,7 @@ from contextstore.context.arguments import (
     blaming_input,
     checked_entries,
     checked_function,
+    checked_margin,
     checked_messages,
     checked_options,
     checked_tokens,
@@ -144,11 +145,13 @@ class ContextBuilder:
                 or a registered one; None for the default of the builder.
             strategy_opts: options of the strategy, and for every strategy: ``pin`` (ids
                 of messages to keep), ``reserve`` (tokens to leave free, such as for the
-                reply), ``on_overflow`` (when pinned messages and the newest turn are
-                too long: ``"truncate"`` cuts the longest texts, ``"error"`` raises,
-                ``"keep"`` exceeds the budget), ``previous`` (the result of the build
-                before; ``metadata["cached_tokens"]`` then says what the messages cost
-                with which both start alike).
+                reply), ``margin`` (the part of the budget to leave free where the
+                tokenizer gives estimates; 0 by default), ``on_overflow`` (when pinned
+                messages and the newest turn are too long: ``"truncate"`` cuts the
+                longest texts, ``"error"`` raises, ``"keep"`` exceeds the budget),
+                ``previous`` (the result of the build before;
+                ``metadata["cached_tokens"]`` then says what the messages cost with
+                which both start alike).
             pre_filter: called with each message; True keeps it in the history.
             post_filter: called with each chosen message; True keeps it in the prompt.
             tools: tool definitions that will be sent along, to be counted.
@@ -223,15 +226,13 @@ class ContextBuilder:
     ) -> Job:
         """Return what these arguments ask for, or refuse one of them."""
         options = checked_options(strategy_opts)
-        budget = checked_tokens(max_tokens, "max_tokens")
-        reserve = checked_tokens(options.get("reserve", 0), "strategy_opts.reserve")
         name = self.default_strategy if strategy is None else strategy
         choose = find_strategy(name)
         refuse_unknown_options(name, choose, options)
         return Job(
             accounting=self._accounting,
             messages=checked_messages(messages),
-            budget=max(0, budget - reserve),
+            budget=self._budget(max_tokens, options),
             strategy_name=name,
             strategy=choose,
             options=options,
@@ -242,3 +243,11 @@ class ContextBuilder:
             counter=checked_function(counter, "counter", may_wait=True),
             may_wait=may_wait,
         )
+
+    def _budget(self, max_tokens: int, options: Mapping[str, Any]) -> int:
+        """Return the tokens for the prompt: without the reserve, and a margin of it."""
+        budget = checked_tokens(max_tokens, "max_tokens")
+        reserve = checked_tokens(options.get("reserve", 0), "strategy_opts.reserve")
+        margin = checked_margin(options)
+        left = max(0, budget - reserve)
+        return int(left * (1 - margin)) if self._accounting.approximate else left

@@ -9,7 +9,7 @@ from contextstore.errors import ConfigurationError
 __all__ = ["knows_options", "refuse_unknown_options"]
 
 # What the builder itself reads, whatever the strategy.
-_OF_EVERY_STRATEGY = ("on_overflow", "pin", "previous", "reserve")
+_OF_EVERY_STRATEGY = ("margin", "on_overflow", "pin", "previous", "reserve")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
