@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
-from typing import Any, Collection, Iterator, Mapping, Sequence, cast
+from typing import Any, Collection, Generator, Mapping, Sequence, cast
 
 from contextstore.errors import ContextStoreError, InvalidInputError
 from contextstore.messages import Message, copy_json
@@ -53,7 +53,9 @@ def checked_entries(messages: Any) -> Sequence[Message]:
 
 
 @contextmanager
-def blaming_input(messages: Sequence[Any], tools: Any = None) -> Iterator[None]:
+def blaming_input(
+    messages: Sequence[Any], tools: Any = None
+) -> Generator[None, None, None]:
     """Say which message or tool is no JSON, or nested too deep, where that hurt.
 
     To look for it beforehand would cost a pass over all that is in the history.

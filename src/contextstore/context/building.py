@@ -28,7 +28,7 @@ from contextstore.context.explain import Explanation
 from contextstore.context.history import History
 from contextstore.context.plan import Plan, make_plan
 from contextstore.context.prompt import MessageFilter, Prompt, prompt_of
-from contextstore.context.result import BuildResult, reported_later
+from contextstore.context.result import BuildResult
 from contextstore.context.strategies import Request, Strategy
 from contextstore.context.strategies.headroom import cached_tokens, previous_messages
 from contextstore.errors import ConfigurationError, InvalidInputError
@@ -148,7 +148,7 @@ def _result(job: Job, request: Request, plan: Plan) -> BuildResult:
     )
     # The messages are the caller's from here on: what depends on them is found now.
     notes = {"over_budget": total > job.budget, **_cached(job, prompt.messages)}
-    return reported_later(result, lambda: {**prompt.report(), **notes})
+    return result.report_later(lambda: {**prompt.report(), **notes})
 
 
 def _explanation(prompt: Prompt, request: Request) -> Explanation:

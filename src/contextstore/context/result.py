@@ -9,7 +9,7 @@ from contextstore.context.explain import Explanation
 from contextstore.errors import ConfigurationError
 from contextstore.messages import Message
 
-__all__ = ["BuildResult", "reported_later"]
+__all__ = ["BuildResult"]
 
 
 @dataclass
@@ -62,11 +62,8 @@ class BuildResult:
             raise ConfigurationError("only the result of a build can be explained")
         return self._explain()
 
-
-def reported_later(
-    result: BuildResult, report: Callable[[], Dict[str, Any]]
-) -> BuildResult:
-    """Return a result whose metadata is made when it is first read."""
-    del result.metadata
-    result._report = report
-    return result
+    def report_later(self, report: Callable[[], Dict[str, Any]]) -> BuildResult:
+        """Make the metadata by this function when it is first read; return itself."""
+        del self.metadata
+        self._report = report
+        return self
