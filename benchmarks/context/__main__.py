@@ -5,7 +5,8 @@
 
 Each system runs in an environment and a process of its own. Budgets and validity are
 judged here, by this library's own counts and its independent validator. With --write
-the tables of docs/context.md are written anew.
+the tables of docs/context.md are written anew. Of the measures, ``times`` and ``chats``
+compare; ``scaling`` and ``invariants`` are programs of their own, for this library.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -27,6 +29,7 @@ from benchmarks.context.histories import conversation
 from benchmarks.context.judge import Reuse, faults, reuse, share_of
 from benchmarks.context.systems import OURS, SYSTEMS, System
 
+MEASURES = ("times", "chats", "scaling", "invariants")
 SIZES = ((1_000, 4_000), (10_000, 4_000), (1_000, 32_000))
 BUDGETS = (4_000, 8_000, 16_000)
 TURNS = 300
@@ -38,18 +41,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--systems", nargs="*", help="names of modules in trimmers/")
-    parser.add_argument("--measures", nargs="*", default=["times", "chats"])
+    parser.add_argument("--measures", nargs="*", choices=MEASURES, default=MEASURES)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     chosen = [s for s in SYSTEMS if not options.systems or s.module in options.systems]
-    pythons = {system: _python(system) for system in chosen}
-    measures = {"times": lambda: _times(pythons, options.seconds)}
-    measures["chats"] = lambda: _chats(pythons)
+    tables = {"times": lambda: _times(pythons, options.seconds)}
+    tables["chats"] = lambda: _chats(pythons)
+    if not tables.keys().isdisjoint(options.measures):
+        pythons = {system: _python(system) for system in chosen}
     for name in options.measures:
-        text = measures[name]()
-        print(f"\n{text}")
-        if options.write:
-            write_section(name, text, ROOT / "docs" / "context.md")
+        if name in tables:
+            _tell(name, tables[name](), write=options.write)
+        else:
+            module = f"benchmarks.context.{name}"
+            subprocess.run([sys.executable, "-m", module], cwd=ROOT, check=True)
+
+
+def _tell(name: str, text: str, *, write: bool) -> None:
+    print(f"\n{text}", flush=True)
+    if write:
+        write_section(name, text, ROOT / "docs" / "context.md")
 
 
 def _python(system: System) -> Path:

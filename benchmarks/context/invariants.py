@@ -52,9 +52,11 @@ def _faults(builder: ContextBuilder, random: Random) -> Iterator[str]:
     history = _history(random, shape)
     budget = random.randint(0, 600)
     strategy = random.choice(STRATEGIES)
-    chosen = {"headroom": random.choice((0.0, 0.5))}
+    chosen: Dict[str, Any] = {}
+    if strategy == "truncate_oldest":
+        chosen["headroom"] = random.choice((0.0, 0.5))
     if strategy == "summarize_oldest":
-        chosen = {"summarizer": lambda old: f"{len(old)} messages"}  # type: ignore
+        chosen["summarizer"] = lambda old: f"{len(old)} messages"
     result = builder.build(history, budget, strategy, chosen)
     if result.total_tokens > budget:
         yield "over budget"

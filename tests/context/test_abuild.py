@@ -55,6 +55,45 @@ def test_an_asynchronous_summarizer_may_fail() -> None:
     assert result.metadata["fallback_reason"] == "summarizer_failed"
 
 
+def test_a_build_that_is_cancelled_keeps_no_half_of_a_summary() -> None:
+    summaries: Dict[str, str] = {}
+
+    async def main() -> BuildResult:
+        begun = asyncio.Event()
+
+        async def never(messages: List[Message]) -> str:
+            begun.set()
+            await asyncio.sleep(3600)
+            return "too late"
+
+        options = {"summarizer": never, "summaries": summaries}
+        building = asyncio.ensure_future(
+            BUILDER.abuild(chat(10), 100, "summarize_oldest", options)
+        )
+        await begun.wait()
+        building.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await building
+        options["summarizer"] = summarize
+        return await BUILDER.abuild(chat(10), 100, "summarize_oldest", options)
+
+    assert asyncio.run(main()).messages[0]["content"] == "16 messages"
+    assert list(summaries.values()) == ["16 messages"]
+
+
+def test_the_history_may_change_while_a_build_waits() -> None:
+    history = chat(10)
+
+    async def empty(messages: List[Message]) -> str:
+        history.clear()
+        await asyncio.sleep(0)
+        return "S"
+
+    result = abuild(history, 100, "summarize_oldest", {"summarizer": empty})
+    assert result.messages[0]["content"] == "S"
+    assert result.metadata["summarized_ids"] == [str(at) for at in range(16)]
+
+
 def test_a_summary_is_extended_by_what_is_newly_dropped() -> None:
     seen: List[List[Message]] = []
 

@@ -89,7 +89,7 @@ def test_other_content_costs_its_json() -> None:
     assert CHARACTERS.message({}) == 3
 
 
-def test_tools_are_shown_as_typescript() -> None:
+def test_functions_are_shown_as_typescript() -> None:
     recipe = {
         "name": "cook",
         "description": "Cook a meal",
@@ -110,10 +110,7 @@ def test_tools_are_shown_as_typescript() -> None:
                     "type": "object",
                     "properties": {"kind": {"type": "string", "description": "Hidden"}},
                 },
-                "plan": {
-                    "type": "object",
-                    "properties": {"day": {"type": "string", "description": "Shown"}},
-                },
+                "plan": {"type": "object", "properties": {"day": {"type": "string"}}},
             },
         },
     }
@@ -137,8 +134,7 @@ def test_tools_are_shown_as_typescript() -> None:
         "  kind?: string,\n"
         "},\n"
         "plan: {\n"
-        "// Shown\n"
-        "day?: string,\n"
+        "  day?: string,\n"
         "},\n"
         "}) => any;\n"
         "\n"
@@ -146,6 +142,36 @@ def test_tools_are_shown_as_typescript() -> None:
         "\n"
         "} // namespace functions"
     )
+
+
+def tool(**properties: Any) -> Dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": ["plan"]}
+    function = {"name": "cook", "description": "Cook a meal", "parameters": schema}
+    return {"type": "function", "function": function}
+
+
+def test_tools_have_objects_without_descriptions_on_one_line() -> None:
+    day = {"type": "object", "properties": {"day": {"type": "string"}}}
+    told = {"type": "object", "properties": {"day": {"description": "Its name"}}}
+    meal = {"type": "string"}
+    assert tools_as_typescript([tool(meal=meal, plan=day), tool(plan=told)]) == (
+        "namespace functions {\n"
+        "\n"
+        "// Cook a meal\n"
+        "type cook = (_: { meal?: string, plan: { day?: string } }) => any;\n"
+        "\n"
+        "// Cook a meal\n"
+        "type cook = (_: { plan: {\n"
+        "// Its name\n"
+        "day?: any,\n"
+        "} }) => any;\n"
+        "\n"
+        "} // namespace functions"
+    )
+    described = tool(plan={**told, "description": "When"}, meal=meal)
+    assert (
+        "(_: {\n// When\nplan: {\n// Its name\nday?: any,\n},\nmeal?: string,\n}) =>"
+    ) in tools_as_typescript([described])
 
 
 SYSTEM = {"role": "system", "content": "Hello"}
@@ -184,6 +210,11 @@ def test_tools_come_in_several_wrappings() -> None:
     assert CHARACTERS.frame([], [anthropic]) == plain
     odd: List[Any] = ["stop", {"function": "stop"}]
     assert CHARACTERS.frame([], odd) == 3 + len(tools_as_typescript([{}, {}])) + 9
+
+
+def test_a_tool_costs_less_than_the_same_function() -> None:
+    wrapped = tool(meal={"type": "string"})
+    assert GPT_4.frame([], [wrapped]) == GPT_4.frame([], [wrapped["function"]]) - 1
 
 
 def data_url(data: bytes, kind: str = "png") -> str:

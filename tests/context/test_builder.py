@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import inspect
-from typing import Any, Dict, List
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Dict, List, Set
 
 import pytest
 
@@ -189,6 +191,17 @@ def test_a_reserve_is_left_free() -> None:
     assert ids(result) == ["6", "7", "8", "9"]
 
 
+def test_a_margin_is_left_free_where_counts_are_estimates() -> None:
+    options = {"margin": 0.25, "reserve": 20}
+    assert BUILDER.build(chat(9), 100, strategy_opts=options) == BUILDER.build(
+        chat(9), 80
+    )
+    estimating = ContextBuilder()
+    result = estimating.build(chat(9), 100, strategy_opts=options)
+    assert result == estimating.build(chat(9), 60)
+    assert result.total_tokens <= 60
+
+
 def test_tools_are_paid_for() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "d" * 60}}]
     plain = BUILDER.build(chat(5), 110)
@@ -277,6 +290,9 @@ def test_a_budget_is_a_non_negative_int(max_tokens: Any) -> None:
     ("opts", "path"),
     [
         ({"reserve": -1}, "strategy_opts.reserve"),
+        ({"margin": 1}, "strategy_opts.margin"),
+        ({"margin": True}, "strategy_opts.margin"),
+        ({"margin": "0.1"}, "strategy_opts.margin"),
         ({"pin": "id"}, "strategy_opts.pin"),
         ({"pin": 7}, "strategy_opts.pin"),
         ({"on_overflow": "drop"}, "strategy_opts.on_overflow"),
@@ -353,6 +369,60 @@ def test_every_fate_has_a_name() -> None:
 def test_only_a_build_can_be_explained() -> None:
     with pytest.raises(ConfigurationError):
         BuildResult([], 0, False, "x").explain()
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_the_metadata_is_that_of_the_build_however_late_it_is_read(kind: Any) -> None:
+    history = kind(chat(10))
+    at_once = BUILDER.build(history, 50).metadata
+    result = BUILDER.build(history, 50)
+    if kind is list:
+        del history[:3]
+        history.append({"id": "new", "role": "user", "content": "more"})
+    result.messages.clear()
+    assert result.metadata == at_once
+    assert result.metadata["dropped_ids"] == [str(at) for at in range(18)]
+    assert [row.status for row in result.explain()].count("dropped") == 18
+    assert result.metadata is result.metadata
+
+
+def test_a_result_is_an_ordinary_dataclass() -> None:
+    result = BUILDER.build(chat(10), 50)
+    assert copy.copy(result) == result == BUILDER.build(chat(10), 50)
+    assert replace(result, metadata={"a": 1}).metadata == {"a": 1}
+    assert asdict(replace(result, _explain=None))["metadata"] == result.metadata
+    assert "dropped_ids" in repr(BUILDER.build(chat(10), 50))
+    assert BuildResult([], 0, False, "x").metadata == {}
+    assert not hasattr(result, "no_such_thing")
+
+
+class Watched(Dict[str, Any]):
+    """Note of which messages more is read than the role and the mark of a pin."""
+
+    read: ClassVar[Set[str]] = set()
+
+    def _note(self, key: str) -> None:
+        if key not in ("role", "metadata"):
+            self.read.add(str(dict.__getitem__(self, "id")))
+
+    def __getitem__(self, key: str) -> Any:
+        self._note(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._note(key)
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("strategy", ["truncate_oldest", "recent_only"])
+def test_of_what_is_dropped_only_the_role_is_looked_at(strategy: str) -> None:
+    history = [Watched(message) for message in chat(200)]
+    Watched.read.clear()
+    result = BUILDER.build(history, 100, strategy)
+    kept = {message["id"] for message in result.messages}
+    # What is over the budget is known by the first group that does not fit.
+    assert len(Watched.read - kept) <= 2
+    assert len(result.metadata["dropped_ids"]) == 400 - len(kept)
 
 
 class Usage:

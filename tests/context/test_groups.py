@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from contextstore.context.groups import Groups
 from contextstore.context.history import History
-from contextstore.errors import InvalidInputError
 from tests.context.histories import (
     block_histories,
     chat_histories,
@@ -269,12 +268,6 @@ def test_messages_are_pinned_by_role_mark_and_id() -> None:
         pin=["x"],
     )
     assert [group.position for group in history.pinned] == [0, 1, 3]
-
-
-def test_only_objects_are_messages() -> None:
-    with pytest.raises(InvalidInputError, match=r"messages\[1\] is of type str") as e:
-        History([user(), "hello"], one)  # type: ignore[list-item]
-    assert e.value.path == "messages[1]"
 
 
 def test_groups_show_where_they_stand() -> None:

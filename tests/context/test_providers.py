@@ -368,7 +368,9 @@ def test_messages_that_say_nothing_are_mended_or_left_out(odd: Message) -> None:
 
 
 def test_a_result_that_is_null_is_made_text() -> None:
-    calls = [{"id": "x", "type": "function", "function": {"name": "f"}}]
+    calls = [
+        {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ]
     history: List[Message] = [
         {"role": "assistant", "content": None, "tool_calls": calls},
         {"role": "tool", "tool_call_id": "x", "content": None, "id": "null"},

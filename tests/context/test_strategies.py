@@ -7,7 +7,12 @@ import pytest
 from contextstore.context import strategies as registry
 from contextstore.context import validate
 from contextstore.context.builder import ContextBuilder
-from contextstore.context.strategies import Choice, Request, register_strategy
+from contextstore.context.strategies import (
+    Choice,
+    Request,
+    knows_options,
+    register_strategy,
+)
 from contextstore.errors import ConfigurationError, InvalidInputError
 from tests.context.histories import WordTokenizer
 
@@ -67,7 +72,9 @@ def test_a_summary_goes_behind_the_pinned_head_only() -> None:
 
 
 def test_a_summary_does_not_part_a_pinned_call_from_its_late_result() -> None:
-    calls = [{"id": "x", "type": "function", "function": {"name": "f"}}]
+    calls = [
+        {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ]
     call = {"role": "assistant", "tool_calls": calls, "metadata": {"pinned": True}}
     history: List[Message] = [call, *chat(6)]
     history.insert(7, {"role": "tool", "tool_call_id": "x", "content": "found"})
@@ -289,6 +296,38 @@ def test_a_strategy_is_a_function_with_a_name() -> None:
         register_strategy("", lambda request: ())
     with pytest.raises(InvalidInputError, match="type int"):
         register_strategy("x", 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "option", "known"),
+    [
+        ("truncate_oldest", "head_room", "headroom, margin, on_overflow, pin"),
+        ("recent_only", "headroom", "margin, on_overflow, pin, previous, reserve"),
+        ("summarize_oldest", "sumarizer", "summarizer"),
+        ("relevant", "rank", "ranking, recent_share"),
+        ("relevant", "pinned", "pin"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_refused(
+    strategy: str, option: str, known: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{option}'.*knows.*{known}"):
+        BUILDER.build(chat(1), 100, strategy, {option: 0.5})
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_strategy_may_declare_its_options() -> None:
+    @knows_options("depth")
+    def deep(request: Request) -> Any:
+        return list(request.history.newest_first())[: request.options["depth"]]
+
+    register_strategy("deep", deep)
+    register_strategy("open", lambda request: ())
+    options = {"depth": 2, "reserve": 5}
+    assert len(BUILDER.build(chat(3), 1000, "deep", options).messages) == 2
+    assert BUILDER.build(chat(3), 1000, "open", {"anything": 1}).messages
+    with pytest.raises(ConfigurationError, match="depth"):
+        BUILDER.build(chat(3), 1000, "deep", {"dept": 2})
 
 
 class Entry:

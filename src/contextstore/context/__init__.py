@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextstore.context.conversion import to_anthropic, to_openai
+from contextstore.context.as_anthropic import to_anthropic
+from contextstore.context.as_openai import to_openai
 from contextstore.context.providers import Fault, validate
 
 __all__ = ["Fault", "to_anthropic", "to_openai", "validate"]

@@ -81,7 +81,7 @@ class Accounting:
         tokens = self._profile.priming + self._choice(tool_choice)
         if not tools:
             return tokens
-        text = tools_as_typescript([_function_of(tool) for tool in tools])
+        text = tools_as_typescript(tools)
         tokens += self.count(text) + _TOOLS
         for message in messages:
             if message.get("role") == "system":
@@ -200,15 +200,3 @@ def _has_unknown_price(part: Any) -> bool:
     if kind == "tool_result" and isinstance(part.get("content"), list):
         return any(map(_has_unknown_price, part["content"]))
     return kind in _UNPRICED or (kind in _IMAGES and not has_known_price(part))
-
-
-def _function_of(tool: Any) -> Dict[str, Any]:
-    """Return a function definition in whichever of the known wrappings it comes."""
-    if not isinstance(tool, dict):
-        return {}
-    inner = tool.get("function", tool)
-    if not isinstance(inner, dict):
-        return {}
-    if "input_schema" in inner:
-        return {**inner, "parameters": inner["input_schema"]}
-    return inner

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Collection, Mapping, Sequence, cast
+from contextlib import contextmanager
+from typing import Any, Collection, Generator, Mapping, Sequence, cast
 
-from contextstore.errors import InvalidInputError
-from contextstore.messages import Message
+from contextstore.errors import ContextStoreError, InvalidInputError
+from contextstore.messages import Message, copy_json
 
 __all__ = [
+    "blaming_input",
     "checked_entries",
     "checked_function",
+    "checked_margin",
     "checked_messages",
     "checked_options",
     "checked_pin",
@@ -49,6 +52,29 @@ def checked_entries(messages: Any) -> Sequence[Message]:
     return messages  # type: ignore[no-any-return]
 
 
+@contextmanager
+def blaming_input(
+    messages: Sequence[Any], tools: Any = None
+) -> Generator[None, None, None]:
+    """Say which message or tool is no JSON, or nested too deep, where that hurt.
+
+    To look for it beforehand would cost a pass over all that is in the history.
+
+    Raises:
+        InvalidInputError: instead of what else such a message makes the work raise.
+    """
+    try:
+        yield
+    except ContextStoreError:
+        raise
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        checked_entries(messages)
+        for path, entries in (("messages", messages), ("tools", tools or ())):
+            for at, entry in enumerate(entries):
+                copy_json(entry, f"{path}[{at}]")
+        raise
+
+
 def checked_function(function: Any, path: str, *, may_wait: bool = False) -> Any:
     """Return a function or None, or refuse what cannot be called here.
 
@@ -56,7 +82,9 @@ def checked_function(function: Any, path: str, *, may_wait: bool = False) -> Any
         may_wait: whether an asynchronous function will do; its coroutine would be true
             whatever it is asked.
     """
-    if function is not None and not callable(function):
+    if function is None:
+        return None
+    if not callable(function):
         raise InvalidInputError(
             f"{path} is of type {type(function).__name__}; pass a function", path=path
         )
@@ -107,6 +135,18 @@ def checked_tokens(value: Any, path: str) -> int:
             path=path,
         )
     return value
+
+
+def checked_margin(options: Mapping[str, Any]) -> float:
+    """Return the part of the budget to leave free beside estimates, 0 to below 1."""
+    margin = options.get("margin", 0.0)
+    is_number = isinstance(margin, (int, float)) and not isinstance(margin, bool)
+    if not is_number or not 0 <= margin < 1:
+        raise InvalidInputError(
+            f"margin is {margin!r}; pass a number from 0 to below 1",
+            path="strategy_opts.margin",
+        )
+    return float(margin)
 
 
 def checked_pin(options: Mapping[str, Any]) -> Collection[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from contextstore.context.accounting import Accounting
 from contextstore.context.arguments import (
+    blaming_input,
     checked_entries,
     checked_function,
+    checked_margin,
     checked_messages,
     checked_options,
     checked_tokens,
@@ -17,7 +19,7 @@ from contextstore.context.arguments import (
 from contextstore.context.building import Counter, Job, perform, run_now
 from contextstore.context.prompt import MessageFilter
 from contextstore.context.result import BuildResult
-from contextstore.context.strategies import find_strategy
+from contextstore.context.strategies import find_strategy, refuse_unknown_options
 from contextstore.context.tokenizers import (
     Tokenizer,
     TokenizerLike,
@@ -113,9 +115,9 @@ class ContextBuilder:
             tools: tool definitions, as OpenAI or Anthropic take them.
             tool_choice: as OpenAI takes it.
         """
-        return self._accounting.prompt(
-            checked_entries(messages), checked_tools(tools), tool_choice
-        )
+        checked_entries(messages)
+        with blaming_input(messages, checked_tools(tools)):
+            return self._accounting.prompt(messages, tools, tool_choice)
 
     def build(
         self,
@@ -143,11 +145,13 @@ class ContextBuilder:
                 or a registered one; None for the default of the builder.
             strategy_opts: options of the strategy, and for every strategy: ``pin`` (ids
                 of messages to keep), ``reserve`` (tokens to leave free, such as for the
-                reply), ``on_overflow`` (when pinned messages and the newest turn are
-                too long: ``"truncate"`` cuts the longest texts, ``"error"`` raises,
-                ``"keep"`` exceeds the budget), ``previous`` (the result of the build
-                before; ``metadata["cached_tokens"]`` then says what the messages cost
-                with which both start alike).
+                reply), ``margin`` (the part of the budget to leave free where the
+                tokenizer gives estimates; 0 by default), ``on_overflow`` (when pinned
+                messages and the newest turn are too long: ``"truncate"`` cuts the
+                longest texts, ``"error"`` raises, ``"keep"`` exceeds the budget),
+                ``previous`` (the result of the build before;
+                ``metadata["cached_tokens"]`` then says what the messages cost with
+                which both start alike).
             pre_filter: called with each message; True keeps it in the history.
             post_filter: called with each chosen message; True keeps it in the prompt.
             tools: tool definitions that will be sent along, to be counted.
@@ -158,11 +162,19 @@ class ContextBuilder:
 
         Raises:
             InvalidInputError: an argument is not of the kind said above.
+            ConfigurationError: the strategy knows no such option, or lacks one.
             ContextOverflowError: with ``on_overflow="error"``.
         """
         job = self._job(
-            (messages, max_tokens, strategy, strategy_opts, pre_filter, post_filter),
-            (tools, tool_choice, counter),
+            messages,
+            max_tokens,
+            strategy,
+            strategy_opts,
+            pre_filter,
+            post_filter,
+            tools=tools,
+            tool_choice=tool_choice,
+            counter=counter,
             may_wait=False,
         )
         return run_now(perform(job))
@@ -185,36 +197,57 @@ class ContextBuilder:
         The arguments, the result and the errors are those of ``build``.
         """
         job = self._job(
-            (messages, max_tokens, strategy, strategy_opts, pre_filter, post_filter),
-            (tools, tool_choice, counter),
+            messages,
+            max_tokens,
+            strategy,
+            strategy_opts,
+            pre_filter,
+            post_filter,
+            tools=tools,
+            tool_choice=tool_choice,
+            counter=counter,
             may_wait=True,
         )
         return await perform(job)
 
     def _job(
         self,
-        arguments: Tuple[Any, Any, Any, Any, Any, Any],
-        extras: Tuple[Any, Any, Any],
+        messages: Sequence[Message],
+        max_tokens: int,
+        strategy: Optional[str],
+        strategy_opts: Optional[Mapping[str, Any]],
+        pre_filter: Optional[MessageFilter],
+        post_filter: Optional[MessageFilter],
         *,
+        tools: Optional[Sequence[Dict[str, Any]]],
+        tool_choice: Any,
+        counter: Optional[Counter],
         may_wait: bool,
     ) -> Job:
-        messages, max_tokens, strategy, strategy_opts, pre_filter, post_filter = (
-            arguments
-        )
+        """Return what these arguments ask for, or refuse one of them."""
         options = checked_options(strategy_opts)
-        budget = checked_tokens(max_tokens, "max_tokens")
-        reserve = checked_tokens(options.get("reserve", 0), "strategy_opts.reserve")
-        tools, tool_choice, counter = extras
+        name = self.default_strategy if strategy is None else strategy
+        choose = find_strategy(name)
+        refuse_unknown_options(name, choose, options)
         return Job(
-            self._accounting,
-            checked_messages(messages),
-            max(0, budget - reserve),
-            self.default_strategy if strategy is None else strategy,
-            options,
-            checked_function(pre_filter, "pre_filter"),
-            checked_function(post_filter, "post_filter"),
-            checked_tools(tools),
-            tool_choice,
-            checked_function(counter, "counter", may_wait=True),
+            accounting=self._accounting,
+            messages=checked_messages(messages),
+            budget=self._budget(max_tokens, options),
+            strategy_name=name,
+            strategy=choose,
+            options=options,
+            pre_filter=checked_function(pre_filter, "pre_filter"),
+            post_filter=checked_function(post_filter, "post_filter"),
+            tools=checked_tools(tools),
+            tool_choice=tool_choice,
+            counter=checked_function(counter, "counter", may_wait=True),
             may_wait=may_wait,
         )
+
+    def _budget(self, max_tokens: int, options: Mapping[str, Any]) -> int:
+        """Return the tokens for the prompt: without the reserve, and a margin of it."""
+        budget = checked_tokens(max_tokens, "max_tokens")
+        reserve = checked_tokens(options.get("reserve", 0), "strategy_opts.reserve")
+        margin = checked_margin(options)
+        left = max(0, budget - reserve)
+        return int(left * (1 - margin)) if self._accounting.approximate else left

@@ -19,13 +19,17 @@ from typing import (
 )
 
 from contextstore.context.accounting import Accounting
-from contextstore.context.arguments import checked_pin, checked_tokens
+from contextstore.context.arguments import (
+    blaming_input,
+    checked_pin,
+    checked_tokens,
+)
 from contextstore.context.explain import Explanation
 from contextstore.context.history import History
-from contextstore.context.plan import make_plan
-from contextstore.context.prompt import MessageFilter, prompt_of
+from contextstore.context.plan import Plan, make_plan
+from contextstore.context.prompt import MessageFilter, Prompt, prompt_of
 from contextstore.context.result import BuildResult
-from contextstore.context.strategies import Request, find_strategy
+from contextstore.context.strategies import Request, Strategy
 from contextstore.context.strategies.headroom import cached_tokens, previous_messages
 from contextstore.errors import ConfigurationError, InvalidInputError
 from contextstore.messages import Message
@@ -52,7 +56,8 @@ class Job:
     accounting: Accounting
     messages: Sequence[Message]
     budget: int
-    strategy: str
+    strategy_name: str
+    strategy: Strategy
     options: Mapping[str, Any]
     pre_filter: Optional[MessageFilter]
     post_filter: Optional[MessageFilter]
@@ -117,41 +122,48 @@ def _counted(result: BuildResult, counted: int, *, over: bool) -> BuildResult:
 
 
 async def _attempt(job: Job) -> BuildResult:
-    history = _history(job)
-    request = _request(job, history)
-    plan = await make_plan(request, find_strategy(job.strategy))
-    if plan.infeasible:
-        logger.warning(
-            "the prompt is empty: the pinned messages and a shortened newest turn "
-            "do not fit %d tokens",
-            job.budget,
-        )
+    with blaming_input(job.messages, job.tools):
+        request = _request(job, _history(job))
+        plan = await make_plan(request, job.strategy)
+        if plan.infeasible:
+            logger.warning(
+                "the prompt is empty: the pinned messages and a shortened newest turn "
+                "do not fit %d tokens",
+                job.budget,
+            )
+        return _result(job, request, plan)
+
+
+def _result(job: Job, request: Request, plan: Plan) -> BuildResult:
     prompt = prompt_of(plan, request, job.post_filter)
     total = plan.tokens(request.frame)
     if job.post_filter is not None or plan.summary is not None:
         total = job.accounting.prompt(prompt.messages, job.tools, job.tool_choice)
-    return BuildResult(
+    result = BuildResult(
         messages=prompt.messages,
         total_tokens=total,
         approximate=job.accounting.is_approximate(prompt.messages),
-        strategy_used=job.strategy,
-        metadata={
-            **prompt.metadata,
-            "over_budget": total > job.budget,
-            **_cached(job, prompt.messages),
-        },
-        _explain=partial(
-            Explanation, history.messages, prompt.fates, job.accounting.message
-        ),
+        strategy_used=job.strategy_name,
+        _explain=partial(_explanation, prompt, request),
     )
+    # The messages are the caller's from here on: what depends on them is found now.
+    notes = {"over_budget": total > job.budget, **_cached(job, prompt.messages)}
+    return result.report_later(lambda: {**prompt.report(), **notes})
+
+
+def _explanation(prompt: Prompt, request: Request) -> Explanation:
+    messages = request.history.messages
+    # Most of what was dropped is looked at here for the first time.
+    with blaming_input(messages):
+        return Explanation(messages, prompt.fates, request.cost)
 
 
 def _history(job: Job) -> History:
     messages, wanted = job.messages, job.pre_filter
-    # A copy of the list, so that what the caller does to it later changes nothing.
-    offered = list(messages if wanted is None else filter(wanted, messages))
+    # What the caller does to a list later changes nothing; a tuple is not copied.
+    offered = tuple(messages if wanted is None else filter(wanted, messages))
     # A filter that takes the results of a call away does not make it an open one.
-    open_end = wanted is None or offered[-1:] == list(messages[-1:])
+    open_end = wanted is None or offered[-1:] == tuple(messages[-1:])
     pin = checked_pin(job.options)
     return History(offered, job.accounting.message, pin, open_end=open_end)
 
@@ -173,7 +185,7 @@ def _request(job: Job, history: History) -> Request:
     )
 
 
-def _cached(job: Job, messages: Sequence[Message]) -> Dict[str, int]:
+def _cached(job: Job, messages: Sequence[Message]) -> Dict[str, Any]:
     previous = previous_messages(job.options)
     if previous is None:
         return {}

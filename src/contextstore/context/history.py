@@ -7,7 +7,6 @@ from typing import Callable, Collection, Iterator, List, Optional, Sequence
 
 from contextstore.context.groups import Group, Groups
 from contextstore.context.links import calls_of, is_response_output, results_of
-from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, is_pinned
 
 __all__ = ["History"]
@@ -32,9 +31,6 @@ class History:
         messages: the history.
         pinned: groups that are always kept, oldest first: system and developer
             messages, those marked as pinned, and what belongs to them.
-
-    Raises:
-        InvalidInputError: a message is no JSON object.
     """
 
     def __init__(
@@ -101,23 +97,12 @@ def _position(group: Group) -> int:
 
 
 def _pinned_positions(messages: Sequence[Message], pin: Collection[str]) -> List[int]:
-    try:
-        candidates = _maybe_pinned(messages)
-        pinned = [at for at in candidates if is_pinned(messages[at])]
-        if pin:
-            wanted = set(pin)
-            found = (at for at, m in enumerate(messages) if _has_id_in(m, wanted))
-            pinned = sorted({*pinned, *found})
-    except (AttributeError, TypeError) as error:
-        for index, message in enumerate(messages):
-            if not isinstance(message, dict):
-                raise InvalidInputError(
-                    f"messages[{index}] is of type {type(message).__name__}; "
-                    f"a message is a JSON object (dict)",
-                    path=f"messages[{index}]",
-                ) from error
-        raise
-    return pinned
+    pinned = [at for at in _maybe_pinned(messages) if is_pinned(messages[at])]
+    if not pin:
+        return pinned
+    wanted = set(pin)
+    found = (at for at, m in enumerate(messages) if _has_id_in(m, wanted))
+    return sorted({*pinned, *found})
 
 
 def _maybe_pinned(messages: Sequence[Message]) -> List[int]:
@@ -131,7 +116,7 @@ def _maybe_pinned(messages: Sequence[Message]) -> List[int]:
             head += 1
         # Most histories have no other: a set says so in half the time of a list.
         rest = islice(messages, head, None)
-        signs = {"metadata" in message or message["role"] for message in rest}
+        signs = {True if "metadata" in message else message["role"] for message in rest}
         if signs.isdisjoint(_SIGNS):
             return list(range(head))
         return [

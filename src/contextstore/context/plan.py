@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore.context.groups import Group
 from contextstore.context.shorten import shorten
@@ -52,14 +52,19 @@ class Plan:
         tokens = sum([group.tokens for group in self.groups])
         return frame + tokens if self.groups else 0
 
-    def entries(self) -> List[Tuple[int, Message]]:
-        """Return position and message of all that is kept, in order."""
-        entries: List[Tuple[int, Message]] = []
-        for group in self.groups:
-            entries.extend(zip(group.positions, group.messages))
+    def messages(self) -> List[Message]:
+        """Return all that is kept, in order."""
+        messages = [message for group in self.groups for message in group.messages]
         if self.summary is not None:
-            entries.insert(_head(self.groups), (SUMMARY, self.summary))
-        return entries
+            messages.insert(_head(self.groups), self.summary)
+        return messages
+
+    def positions(self) -> List[int]:
+        """Return where each message that is kept stands in the history."""
+        positions = [at for group in self.groups for at in group.positions]
+        if self.summary is not None:
+            positions.insert(_head(self.groups), SUMMARY)
+        return positions
 
 
 def _head(groups: Sequence[Group]) -> int:
@@ -127,17 +132,17 @@ def _cost_of_summary(choice: Choice, request: Request) -> int:
     return 0 if choice.summary is None else request.cost(choice.summary)
 
 
-def _not_pinned(groups: Iterable[Group], request: Request) -> List[Group]:
-    """Return groups without those that are kept, and paid for, anyway."""
-    pinned = {at for group in request.history.pinned for at in group.positions}
-    return [group for group in groups if pinned.isdisjoint(group.positions)]
+def _not_pinned(groups: Iterable[Group], request: Request) -> Dict[int, Group]:
+    """Return groups by position, without those that are kept, and paid for, anyway."""
+    chosen = {group.position: group for group in groups}
+    for group in request.history.pinned:
+        chosen.pop(group.position, None)
+    return chosen
 
 
-def _held_to(room: int, groups: Iterable[Group]) -> List[Group]:
+def _held_to(room: int, groups: Mapping[int, Group]) -> List[Group]:
     """Return the newest of the groups that fit together, oldest first."""
-    ordered = sorted(
-        {group.position: group for group in groups}.values(), key=_position
-    )
+    ordered = [groups[position] for position in sorted(groups)]
     over = sum([group.tokens for group in ordered]) - room
     first = 0
     while over > 0 and first < len(ordered):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import islice
 from operator import itemgetter
 from typing import (
@@ -34,61 +35,93 @@ _id = itemgetter("id")
 class Prompt:
     """Be the messages of a prompt, and what became of those of the history.
 
+    What became of them is found out when it is asked for, as it takes a pass over all
+    that was dropped.
+
+    Args:
+        plan: what was to be kept.
+        request: what it was chosen from.
+        messages: copies of what is kept, oldest first.
+        positions: where each of them stands in the history; those of the plan if None.
+        lost: positions of what the repair of the prompt left out.
+        mended: positions of what it mended.
+
     Attributes:
         messages: copies of what is kept, oldest first.
-        metadata: the report that ``BuildResult`` describes.
-        fates: the positions of all messages by what became of them.
     """
 
     def __init__(
-        self, messages: List[Message], metadata: Dict[str, Any], fates: Fates
+        self,
+        plan: Plan,
+        request: Request,
+        messages: List[Message],
+        *,
+        positions: Optional[Sequence[int]] = None,
+        lost: Sequence[int] = (),
+        mended: Sequence[int] = (),
     ) -> None:
         self.messages = messages
-        self.metadata = metadata
-        self.fates = fates
+        self._positions = positions
+        self._plan = plan
+        self._request = request
+        self._lost = lost
+        self._mended = mended
+
+    @cached_property
+    def fates(self) -> Fates:
+        """Return the positions of all messages by what became of them."""
+        plan, history = self._plan, self._request.history
+        kept = set(plan.positions() if self._positions is None else self._positions)
+        mended = {at for group in plan.groups for at in group.mended}
+        summarized = {at for group in plan.summarized for at in group.positions} - kept
+        left_out = {*history.groups.left_out, *self._lost}
+        return Fates(
+            kept=kept,
+            pinned={at for group in history.pinned for at in group.positions},
+            truncated=kept.intersection(plan.truncated),
+            mended=mended.union(self._mended) & kept,
+            moved=kept.intersection(history.groups.moved),
+            summarized=summarized,
+            left_out=left_out - kept - summarized,
+        )
+
+    def report(self) -> Dict[str, Any]:
+        """Return the metadata that ``BuildResult`` describes."""
+        fates, messages = self.fates, self._request.history.messages
+        present = fates.kept | fates.left_out | fates.summarized
+        dropped = _gaps(present, len(messages))
+        return {
+            "dropped_ids": _ids_within(messages, dropped),
+            "dropped_count": sum([end - start for start, end in dropped]),
+            "summarized_ids": _ids_of(messages, fates.summarized),
+            "repaired_ids": _ids_of(messages, fates.left_out | fates.mended),
+            "truncated_ids": _ids_of(messages, fates.truncated),
+            "moved_ids": _ids_of(messages, fates.moved),
+            "infeasible": self._plan.infeasible,
+            **self._plan.notes,
+        }
 
 
 def prompt_of(
     plan: Plan, request: Request, post_filter: Optional[MessageFilter]
 ) -> Prompt:
     """Return the prompt that a plan describes, filtered and repaired once more."""
-    entries = [(at, _copy(message)) for at, message in plan.entries()]
-    repaired = {at for group in plan.groups for at in group.mended}
-    left_out = set(request.history.groups.left_out)
-    if post_filter is not None:
-        wanted = [entry for entry in entries if post_filter(entry[1])]
-        # A filter that takes the results of a call away does not make it an open one.
-        open_end = wanted[-1:] == entries[-1:]
-        entries, lost, mended = _repaired(wanted, request, open_end=open_end)
-        left_out.update(lost)
-        repaired.update(mended)
-    kept = {at for at, _ in entries}
-    summarized = {at for group in plan.summarized for at in group.positions} - kept
-    fates = Fates(
-        kept=kept,
-        pinned={at for group in request.history.pinned for at in group.positions},
-        truncated=kept.intersection(plan.truncated),
-        mended=repaired & kept,
-        moved=kept.intersection(request.history.groups.moved),
-        summarized=summarized,
-        left_out=left_out - kept - summarized,
+    copies = [_copy(message) for message in plan.messages()]
+    if post_filter is None:
+        return Prompt(plan, request, copies)
+    entries = list(zip(plan.positions(), copies))
+    wanted = [entry for entry in entries if post_filter(entry[1])]
+    # A filter that takes the results of a call away does not make it an open one.
+    open_end = wanted[-1:] == entries[-1:]
+    left, lost, mended = _repaired(wanted, request, open_end=open_end)
+    return Prompt(
+        plan,
+        request,
+        [message for _, message in left],
+        positions=[at for at, _ in left],
+        lost=lost,
+        mended=mended,
     )
-    metadata = {**_report(fates, request), "infeasible": plan.infeasible, **plan.notes}
-    return Prompt([message for _, message in entries], metadata, fates)
-
-
-def _report(fates: Fates, request: Request) -> Dict[str, Any]:
-    history = request.history.messages
-    present = fates.kept | fates.left_out | fates.summarized
-    dropped = _gaps(present, len(history))
-    return {
-        "dropped_ids": _ids_within(history, dropped),
-        "dropped_count": sum([end - start for start, end in dropped]),
-        "summarized_ids": _ids_of(history, fates.summarized),
-        "repaired_ids": _ids_of(history, fates.left_out | fates.mended),
-        "truncated_ids": _ids_of(history, fates.truncated),
-        "moved_ids": _ids_of(history, fates.moved),
-    }
 
 
 def _repaired(
@@ -145,10 +178,11 @@ def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         # Most values are texts: only the others need a look of their own.
         copied = dict(value)
-        for key, item in value.items():
+        for key in value:
+            item = value[key]
             if type(item) is not str:
                 copied[key] = _copy(item)
         return copied
     if isinstance(value, list):
-        return [item if type(item) is str else _copy(item) for item in value]
+        return [_copy(item) for item in value]
     return value

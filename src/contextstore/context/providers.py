@@ -16,8 +16,10 @@ __all__ = ["Fault", "validate"]
 Json = Dict[str, Any]
 
 _CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_ITEM_ROLES = ("system", "developer", "user", "assistant")
 _CHAT_NAME = re.compile(r"[^\s<|\\/>]{1,64}")
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_TEXTS = ("text", "input_text", "output_text")
 _SPEAKS = ("refusal", "audio", "function_call")
 
 
@@ -106,12 +108,39 @@ def _chat_message_faults(message: Json) -> Iterator[str]:
     elif calls == []:
         yield "tool_calls is empty"
     for call in _entries(message, "tool_calls"):
-        if not isinstance(_field(call, "id"), str):
-            yield "a tool call has no id"
+        yield from _call_faults(call)
+    if message.get("function_call") is not None:
+        yield from _called_faults(message["function_call"], "arguments")
     yield from _chat_content_faults(message, bool(calls))
     name = message.get("name")
     if isinstance(name, str) and not _CHAT_NAME.fullmatch(name):
         yield "name has characters that are not allowed, or more than 64"
+
+
+def _call_faults(call: Any) -> Iterator[str]:
+    if not isinstance(_field(call, "id"), str):
+        yield "a tool call has no id"
+    if _field(call, "type") == "custom":
+        yield from _called_faults(_field(call, "custom"), "input")
+    else:
+        yield from _called_faults(_field(call, "function"), "arguments")
+
+
+def _called_faults(called: Any, given: str) -> Iterator[str]:
+    """Yield what is wrong with what a call names: a function or a tool of its own."""
+    for field in ("name", given):
+        if not isinstance(_field(called, field), str):
+            yield f"a call has no {field}, a text"
+
+
+def _part_faults(content: Any) -> Iterator[str]:
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, dict):
+            yield "a part of content is no object"
+        elif not isinstance(part.get("type"), str):
+            yield "a part of content has no type"
+        elif part["type"] in _TEXTS and not isinstance(part.get("text"), str):
+            yield "a part of content has no text"
 
 
 def _chat_content_faults(message: Json, calls: bool) -> Iterator[str]:
@@ -124,6 +153,7 @@ def _chat_content_faults(message: Json, calls: bool) -> Iterator[str]:
         yield "content is an empty list"
     elif not isinstance(content, (str, list)):
         yield "content is neither text nor a list of parts"
+    yield from _part_faults(content)
 
 
 def _field(entry: Any, name: str) -> Any:
@@ -149,14 +179,26 @@ def _responses_faults(items: List[Json], complete: bool) -> Iterator[Fault]:
         call_id = _text_field(item, "call_id")
         if "role" not in item and not isinstance(item.get("type"), str):
             yield Fault(at, "it has neither a role nor a type")
+        elif "role" in item:
+            yield from (Fault(at, text) for text in _item_message_faults(item))
         if _is_output(item) and (call_id is None or call_id not in called):
             yield Fault(at, "no tool call found for this output")
         if item.get("type") in ("function_call", "custom_tool_call"):
             called.add(call_id)
+            if call_id is None:
+                yield Fault(at, "a call has no call_id")
             if call_id not in answered and (complete or at < last):
                 yield Fault(at, "no tool output found for this call")
         if item.get("type") == "reasoning" and not _is_followed(items, at):
             yield Fault(at, "reasoning without the item that followed it")
+
+
+def _item_message_faults(item: Json) -> Iterator[str]:
+    if item["role"] not in _ITEM_ROLES:
+        yield f"{item['role']!r} is no role"
+    if not isinstance(item.get("content"), (str, list)):
+        yield "content is neither text nor a list of parts"
+    yield from _part_faults(item.get("content"))
 
 
 def _is_output(item: Json) -> bool:
@@ -183,10 +225,13 @@ def _is_followed(items: List[Json], at: int) -> bool:
 
 
 def _system_faults(system: Any) -> Iterator[Fault]:
-    blocks = [{"text": system}] if isinstance(system, str) else system or []
-    for block in blocks:
-        if not str(_field(block, "text") or "").strip():
-            yield Fault(-1, "a text of system is empty")
+    blocks = [{"text": system}] if isinstance(system, str) else system
+    if not isinstance(blocks, (list, type(None))):
+        yield Fault(-1, "system is neither text nor a list of blocks")
+        return
+    for block in blocks or ():
+        if not _says(_field(block, "text")):
+            yield Fault(-1, "a text of system is empty, or no text")
 
 
 def _anthropic_faults(messages: List[Json], complete: bool) -> Iterator[Fault]:
@@ -236,8 +281,10 @@ def _block_faults(message: Json, *, is_last: bool) -> Iterator[str]:
     seen_other = False
     for block in blocks:
         kind = block.get("type")
-        if kind == "text" and not str(block.get("text") or "").strip():
-            yield "a text block is empty"
+        if not isinstance(kind, str):
+            yield "a block is no object with a type"
+        if kind == "text" and not _says(block.get("text")):
+            yield "a text block is empty, or has no text"
         if kind == foreign:
             yield f"{foreign} belongs to the other role"
         if kind == "tool_result" and seen_other:
@@ -249,6 +296,10 @@ def _block_faults(message: Json, *, is_last: bool) -> Iterator[str]:
         text = blocks[-1].get("text")
         if isinstance(text, str) and text != text.rstrip():
             yield "the final text of the assistant ends with white space"
+
+
+def _says(text: Any) -> bool:
+    return isinstance(text, str) and bool(text.strip())
 
 
 def _tool_use_faults(block: Json) -> Iterator[str]:

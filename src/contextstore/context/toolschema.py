@@ -1,80 +1,135 @@
 """Write tool definitions as the TypeScript text that OpenAI's models are shown.
 
-The format is not documented by OpenAI; it was found by measuring prompts, and the
-counts that follow from it agree with the published pairs of openai-chat-tokens and,
-within one token, with those of openai-messages-token-helper.
+The format is not documented by OpenAI; it was found by measuring prompts. Functions, as
+the older API takes them, are shown in another form than tools. The counts that follow
+agree with published pairs: for functions with those of openai-chat-tokens, for tools
+with those of OpenAI's cookbook and of openai-messages-token-helper.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Sequence
 
 __all__ = ["tools_as_typescript"]
 
+Schema = Dict[str, Any]
 
-def tools_as_typescript(functions: List[Dict[str, Any]]) -> str:
-    """Return the text of function definitions (name, description, parameters)."""
+_OF_TOOLS = frozenset(("function", "type", "input_schema"))
+
+
+def tools_as_typescript(tools: Sequence[Any]) -> str:
+    """Return the text of definitions, in whichever of the known wrappings each comes.
+
+    A bare object with ``name`` and ``parameters`` is a function of the older API.
+    """
     lines = ["namespace functions {", ""]
-    for function in functions:
-        lines.extend(_function_lines(function))
+    for tool in tools:
+        function = _function_of(tool)
+        types = _Functions() if _is_bare(tool) else _Tools()
+        lines.extend(_function_lines(function, types))
         lines.append("")
     lines.append("} // namespace functions")
     return "\n".join(lines)
 
 
-def _function_lines(function: Dict[str, Any]) -> Iterator[str]:
+def _is_bare(tool: Any) -> bool:
+    return isinstance(tool, dict) and _OF_TOOLS.isdisjoint(tool)
+
+
+def _function_of(tool: Any) -> Schema:
+    """Return name, description and parameters, also of a tool of Anthropic's shape."""
+    if not isinstance(tool, dict):
+        return {}
+    inner = tool.get("function", tool)
+    if not isinstance(inner, dict):
+        return {}
+    if "input_schema" in inner:
+        return {**inner, "parameters": inner["input_schema"]}
+    return inner
+
+
+def _function_lines(function: Schema, types: _Types) -> Iterator[str]:
     if function.get("description"):
         yield f"// {function['description']}"
-    properties = _properties(function.get("parameters"), "", described=True)
     name = function.get("name", "")
-    if properties:
-        yield f"type {name} = (_: {{"
-        yield properties
-        yield "}) => any;"
+    parameters: Any = function.get("parameters")
+    if _properties(parameters):
+        yield f"type {name} = (_: {types.object(parameters)}) => any;"
     else:
         yield f"type {name} = () => any;"
 
 
-def _properties(schema: Any, indent: str, *, described: bool) -> str:
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
-        return ""
-    required = schema.get("required")
-    lines: List[str] = []
-    for name, prop in schema["properties"].items():
-        if described and isinstance(prop, dict) and prop.get("description"):
-            lines.append(f"// {prop['description']}")
-        needed = isinstance(required, list) and name in required
-        mark = "" if needed else "?"
-        lines.append(f"{name}{mark}: {_type(prop, indent, needed=needed)},")
-    return "\n".join(indent + line for line in lines)
+def _properties(schema: Any) -> Schema:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return properties if isinstance(properties, dict) else {}
 
 
-def _type(prop: Any, indent: str, *, needed: bool = False) -> str:
-    if not isinstance(prop, dict):
-        return "any"
-    for union in ("anyOf", "oneOf"):
-        if isinstance(prop.get(union), list):
-            return " | ".join(_type(option, indent) for option in prop[union])
-    if isinstance(prop.get("enum"), list):
-        return " | ".join(json.dumps(value) for value in prop["enum"])
-    kind = prop.get("type")
-    if isinstance(kind, list):
-        return " | ".join(_type({**prop, "type": option}, indent) for option in kind)
-    if kind == "object":
-        return _object(prop, indent, needed=needed)
-    if kind == "array":
-        return f"{_type(prop['items'], indent)}[]" if "items" in prop else "any[]"
-    if kind == "integer":
-        return "number"
-    return kind if kind in ("string", "number", "boolean", "null") else "any"
+def _description(prop: Any) -> Any:
+    return prop.get("description") if isinstance(prop, dict) else None
 
 
-def _object(prop: Dict[str, Any], indent: str, *, needed: bool) -> str:
-    # Measured, not understood: the published pairs with a required object fit when its
-    # properties are described and not indented, all others when neither holds.
-    if needed:
-        inner = _properties(prop, indent, described=True)
-    else:
-        inner = _properties(prop, indent + "  ", described=False)
-    return "{\n" + inner + "\n}"
+class _Types:
+    """Write the type of a schema; how objects look is for the two APIs to say."""
+
+    def object(self, schema: Schema, indent: str = "") -> str:
+        """Return the type of an object."""
+        raise NotImplementedError
+
+    def type(self, prop: Any, indent: str) -> str:
+        """Return the type of any schema."""
+        if not isinstance(prop, dict):
+            return "any"
+        for union in ("anyOf", "oneOf"):
+            if isinstance(prop.get(union), list):
+                return " | ".join(self.type(option, indent) for option in prop[union])
+        if isinstance(prop.get("enum"), list):
+            return " | ".join(json.dumps(value) for value in prop["enum"])
+        kind = prop.get("type")
+        if isinstance(kind, list):
+            options = ({**prop, "type": option} for option in kind)
+            return " | ".join(self.type(option, indent) for option in options)
+        if kind == "object":
+            return self.object(prop, indent + "  ")
+        if kind == "array":
+            return (
+                f"{self.type(prop['items'], indent)}[]" if "items" in prop else "any[]"
+            )
+        if kind == "integer":
+            return "number"
+        return kind if kind in ("string", "number", "boolean", "null") else "any"
+
+    def lines(self, schema: Schema, indent: str, *, described: bool) -> Iterator[str]:
+        """Yield a line for each property, behind that of its description."""
+        for field, prop in zip(
+            self.fields(schema, indent), _properties(schema).values()
+        ):
+            if described and _description(prop):
+                yield f"// {_description(prop)}"
+            yield f"{field},"
+
+    def fields(self, schema: Schema, indent: str) -> List[str]:
+        """Return name and type of each property."""
+        required = schema.get("required")
+        needed = required if isinstance(required, list) else []
+        return [
+            f"{name}{'' if name in needed else '?'}: {self.type(prop, indent)}"
+            for name, prop in _properties(schema).items()
+        ]
+
+
+class _Functions(_Types):
+    """Write types as functions have them: below the top, indented and undescribed."""
+
+    def object(self, schema: Schema, indent: str = "") -> str:
+        lines = self.lines(schema, indent, described=not indent)
+        return "\n".join(["{", *(indent + line for line in lines), "}"])
+
+
+class _Tools(_Types):
+    """Write types as tools have them: on one line, unless a property is described."""
+
+    def object(self, schema: Schema, indent: str = "") -> str:
+        if not any(map(_description, _properties(schema).values())):
+            return f"{{ {', '.join(self.fields(schema, indent))} }}"
+        return "\n".join(["{", *self.lines(schema, indent, described=True), "}"])

@@ -6,13 +6,25 @@ import importlib
 from typing import Any, Dict, List
 
 from contextstore.context.strategies.base import Choice, Request, Strategy
+from contextstore.context.strategies.options import (
+    knows_options,
+    refuse_unknown_options,
+)
 from contextstore.context.strategies.recent_only import recent_only
 from contextstore.context.strategies.relevant import relevant
 from contextstore.context.strategies.summarize_oldest import summarize_oldest
 from contextstore.context.strategies.truncate_oldest import truncate_oldest
 from contextstore.errors import InvalidInputError
 
-__all__ = ["Choice", "Request", "Strategy", "find_strategy", "register_strategy"]
+__all__ = [
+    "Choice",
+    "Request",
+    "Strategy",
+    "find_strategy",
+    "knows_options",
+    "refuse_unknown_options",
+    "register_strategy",
+]
 
 ENTRY_POINTS = "contextstore.strategies"
 """The entry-point group in which installed packages offer strategies."""
@@ -32,7 +44,8 @@ def register_strategy(name: str, strategy: Strategy) -> None:
         name: what callers pass as ``strategy``.
         strategy: function from a Request to the groups to keep, or to a Choice. It
             chooses among groups, so it cannot part a tool call from its results, and
-            the builder keeps the budget whatever it returns.
+            the builder keeps the budget whatever it returns. Decorated with
+            ``knows_options``, it is passed no options but those it names.
 
     Raises:
         InvalidInputError: the name is empty, or the strategy no function.

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore.context.groups import Group
 from contextstore.context.strategies.base import Choice, Request
+from contextstore.context.strategies.options import knows_options
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message
 
@@ -18,6 +19,7 @@ costs two points of a hundred of the evidence, keeping half costs six."""
 Shorten = Callable[[Message], Message]
 
 
+@knows_options("ranking", "recent_share", "shorten")
 def relevant(request: Request) -> Choice:
     """Keep the newest groups without a gap, then older ones in the order of a ranking.
 

@@ -7,6 +7,7 @@ from typing import Any, Dict, MutableMapping, Optional
 
 from contextstore.context.shorten import cut_middle
 from contextstore.context.strategies.base import Choice, Request
+from contextstore.context.strategies.options import knows_options
 from contextstore.context.strategies.truncate_oldest import newest_turns
 from contextstore.context.summaries import (
     Summarizer,
@@ -24,6 +25,7 @@ _MAX_TOKENS = 1_000
 _MIN_TOKENS = 8
 
 
+@knows_options("chunk_size", "summaries", "summarizer", "summary_max_tokens")
 async def summarize_oldest(request: Request) -> Choice:
     """Keep the newest turns that fit beside a summary of all older messages.
 

@@ -8,10 +8,12 @@ from contextstore.context.groups import Group
 from contextstore.context.history import History
 from contextstore.context.strategies.base import Choice, Request, newest_that_fit
 from contextstore.context.strategies.headroom import headroom_of, room_for_cut
+from contextstore.context.strategies.options import knows_options
 
 __all__ = ["newest_turns", "truncate_oldest"]
 
 
+@knows_options("headroom")
 def truncate_oldest(request: Request) -> Choice:
     """Drop the oldest turns until the rest fits.
 

@@ -1,0 +1,108 @@
+"""Refuse messages of which no provider could be told what they mean."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+from contextstore.context.arguments import checked_entries
+from contextstore.errors import InvalidInputError
+from contextstore.messages import Message, copy_json
+
+__all__ = ["TEXTS", "copies_in_shape", "system_texts", "text_block"]
+
+TEXTS = ("text", "input_text", "output_text")
+_IMAGES = ("image_url", "input_image")
+_CALLS = ("function_call", "custom_tool_call")
+
+
+def copies_in_shape(messages: Any) -> List[Message]:
+    """Return copies of messages whose calls and parts can be read.
+
+    Raises:
+        InvalidInputError: with the path of the first fault, such as
+            ``messages[3].tool_calls[0].function``.
+    """
+    copies: List[Message] = []
+    for at, message in enumerate(checked_entries(messages)):
+        path = f"messages[{at}]"
+        copied = copy_json(message, path)
+        _check_message(copied, path)
+        copies.append(copied)
+    return copies
+
+
+def system_texts(system: Any) -> List[str]:
+    """Return the texts of Anthropic's ``system``: a text, or blocks of text."""
+    if system is None or isinstance(system, str):
+        return [system] if system else []
+    _check(system, list, "system", "a text or a list of blocks")
+    texts: List[str] = []
+    for at, block in enumerate(system):
+        _check(block, dict, f"system[{at}]", "an object")
+        _check(block.get("text"), str, f"system[{at}].text", "a text")
+        texts.append(copy_json(block["text"], f"system[{at}].text"))
+    return texts
+
+
+def text_block(text: str) -> Message:
+    """Return a part of content that is a text, as both providers have it."""
+    return {"type": "text", "text": text}
+
+
+def _check_message(message: Message, path: str) -> None:
+    for field in ("role", "type"):
+        if message.get(field) is not None:
+            _check(message[field], str, f"{path}.{field}", "a text")
+    # Those of any other role no provider is shown.
+    if message.get("role") == "assistant" and message.get("tool_calls") is not None:
+        _check_calls(message["tool_calls"], f"{path}.tool_calls")
+    if message.get("function_call") is not None:
+        _check_named(message["function_call"], f"{path}.function_call")
+    if "role" not in message and message.get("type") in _CALLS:
+        _check_named(message, path)
+    _check_parts(message.get("content"), f"{path}.content")
+
+
+def _check_calls(calls: Any, path: str) -> None:
+    _check(calls, list, path, "a list of calls")
+    for at, call in enumerate(calls):
+        here = f"{path}[{at}]"
+        _check(call, dict, here, "an object")
+        kind = "custom" if "custom" in call else "function"
+        _check_named(call.get(kind), f"{here}.{kind}")
+
+
+def _check_named(called: Any, path: str) -> None:
+    _check(called, dict, path, "an object")
+    _check(called.get("name"), str, f"{path}.name", "a text")
+
+
+def _check_parts(content: Any, path: str) -> None:
+    if not isinstance(content, list):
+        return
+    for at, part in enumerate(content):
+        if isinstance(part, dict):
+            _check_part(part, f"{path}[{at}]")
+
+
+def _check_part(part: Message, path: str) -> None:
+    kind = part.get("type")
+    if kind is not None:
+        _check(kind, str, f"{path}.type", "a text")
+    if kind in TEXTS:
+        _check(part.get("text"), str, f"{path}.text", "a text")
+    elif kind in _IMAGES:
+        inner = part.get("image_url")
+        url = inner.get("url") if isinstance(inner, dict) else inner
+        _check(url, str, f"{path}.image_url", "the URL of an image, or has one")
+    elif kind == "tool_use":
+        _check_named(part, path)
+    elif kind == "tool_result":
+        _check_parts(part.get("content"), f"{path}.content")
+
+
+def _check(value: Any, wanted: type, path: str, named: str) -> None:
+    if not isinstance(value, wanted):
+        raise InvalidInputError(
+            f"{path} is of type {type(value).__name__}; it has to be {named}", path=path
+        )
