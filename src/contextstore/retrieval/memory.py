@@ -106,10 +106,7 @@ class InMemoryEmbeddingStore(VectorStore):
     ) -> Dict[str, Dict[str, Any]]:
         with self._lock:
             session = self._session(session_id)
-            if session is None:
-                return {}
-            found = {one: session.metadata_of(one) for one in message_ids}
-        return {one: kept for one, kept in found.items() if kept is not None}
+            return {} if session is None else session.metadata_of(message_ids)
 
     def _search(
         self,

@@ -189,10 +189,10 @@ class SessionVectors:
         cosines = here.scaled(scores, query.scale)
         return DenseScan(ids, cosines, centred(here, cosines, products, query, mean))
 
-    def metadata_of(self, message_id: str) -> Optional[Metadata]:
-        """Return the metadata kept beside a vector, None where there is none."""
-        row = self._row_of.get(message_id)
-        return None if row is None else self._metadata[row]
+    def metadata_of(self, message_ids: Sequence[str]) -> Dict[str, Metadata]:
+        """Return the metadata of those messages that have a vector."""
+        rows = self._row_of
+        return {one: self._metadata[rows[one]] for one in message_ids if one in rows}
 
     def _mean(self, centring: float) -> FloatArray:
         """Return the share of the mean to take out, computed once for each state."""
