@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass
-from operator import mul
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from contextstore.retrieval.columns import Column, Columns
@@ -30,7 +29,15 @@ from contextstore.retrieval.vectors import (
 if TYPE_CHECKING:
     from contextstore.retrieval.vectors import FloatArray
 
-__all__ = ["DenseScan", "VectorSum", "centred", "common_part", "dot", "shifted_query"]
+__all__ = [
+    "Centre",
+    "DenseScan",
+    "VectorSum",
+    "centre_of",
+    "centred",
+    "common_part",
+    "shifted_query",
+]
 
 
 @dataclass(frozen=True)
@@ -73,39 +80,49 @@ def shifted_query(query: GridQuery, mean: FloatArray) -> FloatArray:
     )
 
 
-def dot(left: Sequence[float], right: Sequence[float]) -> float:
-    """Return the scalar product of two vectors on the grid, exact."""
-    return sum(map(mul, left, right), 0.0)
+@dataclass(frozen=True)
+class Centre:
+    """Be what is taken out of some vectors, and what that makes of them.
+
+    Attributes:
+        mean: a share of their mean, on the grid.
+        square: its product with itself.
+        common: its products with the vectors.
+        lengths: how long each vector is without it.
+    """
+
+    mean: FloatArray
+    square: float
+    common: Column
+    lengths: Column
+
+
+def centre_of(columns: Columns, mean: FloatArray, common: Column) -> Centre:
+    """Return what a mean makes of vectors, from its products with them."""
+    square = columns.product(mean, mean)
+    squares = columns.scaled(common, -2.0, 1.0 + square)
+    lengths = columns.root(columns.clipped(squares, 0.0, 4.0))
+    return Centre(mean, square, common, lengths)
 
 
 def centred(
-    columns: Columns,
-    cosines: Column,
-    common: Column,
-    query: GridQuery,
-    mean: FloatArray,
+    columns: Columns, cosines: Column, query: GridQuery, centre: Centre
 ) -> Column:
     """Return the centred cosines.
 
     Args:
         cosines: the cosines of the vectors and the query.
-        common: the products of the vectors with ``mean``.
-        mean: the share of the mean that is taken out.
     """
     if not query.scale:
         # The zero vector has no direction, and says nothing of any message.
         return columns.scaled(cosines, 0.0)
-    mean_square = dot(mean, mean)
-    query_mean = dot(query.numbers, mean) * query.scale
-    query_length = math.sqrt(max(0.0, 1.0 - 2.0 * query_mean + mean_square))
+    query_mean = columns.product(query.numbers, centre.mean) * query.scale
+    query_length = math.sqrt(max(0.0, 1.0 - 2.0 * query_mean + centre.square))
     above = columns.plus(
-        columns.scaled(cosines, 1.0, mean_square - query_mean),
-        columns.scaled(common, -1.0),
+        columns.scaled(cosines, 1.0, centre.square - query_mean),
+        columns.scaled(centre.common, -1.0),
     )
-    lengths = columns.root(
-        columns.clipped(columns.scaled(common, -2.0, 1.0 + mean_square), 0.0, 4.0)
-    )
-    return columns.over(above, columns.scaled(lengths, query_length))
+    return columns.over(above, columns.scaled(centre.lengths, query_length))
 
 
 class VectorSum:

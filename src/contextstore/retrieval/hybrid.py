@@ -147,10 +147,12 @@ class HybridQuery:
             here.put(whole, aligned.rows, scores)
             meaning = here.standardised(here.take(whole, rows))
         else:
-            whole = here.zeros(len(self._index))
-            here.put(whole, aligned.rows, here.standardised(scores))
+            whole = here.standardised(scores)
+            if not aligned.is_same:
+                known, whole = whole, here.zeros(len(self._index))
+                here.put(whole, aligned.rows, known)
             meaning = self._at(whole, rows)
-        return meaning if any(here.list_of(meaning)) else None
+        return meaning if here.any_in(meaning) else None
 
     def _ranked(self, row: int, score: float, scan: Optional[DenseScan]) -> Ranked:
         place = None
