@@ -15,16 +15,10 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 from contextstore.retrieval.columns import Column, Columns
-from contextstore.retrieval.vectors import (
-    GRID,
-    GridQuery,
-    floats_of,
-    grid_query,
-    unit_vectors,
-)
+from contextstore.retrieval.vectors import GRID, GridQuery
 
 if TYPE_CHECKING:
     from contextstore.retrieval.vectors import FloatArray
@@ -32,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Centre",
     "DenseScan",
-    "VectorSum",
     "centre_of",
     "centred",
     "common_part",
@@ -123,31 +116,3 @@ def centred(
         columns.scaled(centre.common, -1.0),
     )
     return columns.over(above, columns.scaled(centre.lengths, query_length))
-
-
-class VectorSum:
-    """Be the sum of the vectors of a session that a foreign backend keeps.
-
-    Only the sum is held. It is what shifts a query for a backend that returns nothing
-    but its best.
-    """
-
-    def __init__(self) -> None:
-        self._total: List[float] = []
-        self._count = 0
-
-    def add(self, vector: Sequence[float]) -> None:
-        """Count a vector in."""
-        unit = unit_vectors([floats_of(vector)])
-        if len(unit) != len(self._total):
-            # Another dimension is another model: what was counted is void.
-            self._total, self._count = [0.0] * len(unit), 0
-        self._total = [a + b for a, b in zip(self._total, unit)]
-        self._count += 1
-
-    def shifted(self, query: Sequence[float], share: float) -> Optional[List[float]]:
-        """Return a query with a share of the mean taken out; None without a mean."""
-        if not self._count or len(query) != len(self._total):
-            return None
-        mean = common_part(self._total, self._count, share)
-        return shifted_query(grid_query(query), mean).tolist()

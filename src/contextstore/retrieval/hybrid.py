@@ -22,8 +22,9 @@ from typing import Awaitable, Callable, List, Optional, Sequence
 from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.base import RetrievedItem
 from contextstore.retrieval.columns import Column
-from contextstore.retrieval.dense import DenseScan, VectorSum
+from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.documents import SessionIndex
+from contextstore.retrieval.vector_sums import VectorSum
 from contextstore.retrieval.weights import RetrievalWeights
 
 __all__ = ["HybridQuery", "Ranked", "scan_backend"]

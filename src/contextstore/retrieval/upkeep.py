@@ -7,6 +7,7 @@ from itertools import chain
 from typing import (
     Any,
     Dict,
+    Iterable,
     List,
     NamedTuple,
     Optional,
@@ -25,6 +26,7 @@ from contextstore.retrieval.base import (
 )
 from contextstore.retrieval.embedding import EmbedFn, embed, for_queries
 from contextstore.retrieval.tombstones import Tombstones
+from contextstore.retrieval.vector_sums import VectorSum, VectorSums
 
 _FIRST_PAUSE = 0.5
 
@@ -112,6 +114,7 @@ class VectorUpkeep:
         self._flights = Flights()
         # Why a message has no vector, by session and message id.
         self._reasons: Dict[Tuple[str, str], str] = {}
+        self._sums = VectorSums()
         self._can_delete = overrides(
             backend, RetrievalBackend, "delete", "delete_session"
         )
@@ -231,6 +234,7 @@ class VectorUpkeep:
             await self._take_away(session_id, message_ids)
 
     async def _take_away(self, session_id: str, message_ids: Sequence[str]) -> None:
+        self._sums.drop(session_id)
         # Until they are gone, no search finds them.
         self._tombstones.bury(session_id, message_ids)
         if self._can_delete:
@@ -249,6 +253,7 @@ class VectorUpkeep:
         self._flights.no_longer_want(session_id, None)
         for key in [key for key in self._reasons if key[0] == session_id]:
             del self._reasons[key]
+        self._sums.drop(session_id)
         self._tombstones.bury_session(session_id)
         if self._can_delete:
             try:
@@ -269,6 +274,15 @@ class VectorUpkeep:
     async def search(self, session_id: str, query: str, k: int) -> List[RetrievedItem]:
         """Return the ``k`` living messages nearest to a query, best first."""
         return await self.nearest(session_id, await self.embed_query(query), k)
+
+    def sum_of(
+        self, session_id: str, message_ids: Iterable[str]
+    ) -> Optional[VectorSum]:
+        """Return the sum of the vectors of these messages, None where it is unknown.
+
+        It is kept for a backend that cannot score a whole session itself.
+        """
+        return self._sums.of(session_id, message_ids)
 
     async def nearest(
         self, session_id: str, vector: Sequence[float], k: int
@@ -359,6 +373,8 @@ class VectorUpkeep:
         await reach(place, place.add(session_id, message_id, vector, entry.metadata))
         # Not before: until then, what a search would find is the vector that died.
         self._tombstones.revive(session_id, message_id)
+        if not isinstance(place, ScanningBackend):
+            self._sums.add(session_id, message_id, vector)
         if message_id not in flight.wanted:
             # The message went while its vector was being written.
             await self._take_away(session_id, [message_id])
