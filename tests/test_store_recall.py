@@ -540,3 +540,25 @@ def test_a_backend_that_gives_its_best_is_asked_without_the_mean() -> None:
         retrieval.queries.clear()
         assert best(other, "Who plays the cello?") == "b"
         assert retrieval.queries == [plain]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"retries": -1}, {"retries": True}, {"retries": "2"}, {"progress": 5}],
+)
+def test_catching_up_refuses_what_it_cannot_take(arguments: Dict[str, Any]) -> None:
+    store = store_of(Named("a"))
+    store.save_context("s", messages())
+    with pytest.raises(InvalidInputError, match=next(iter(arguments))):
+        store.embed_missing(**arguments)
+
+
+def test_a_message_that_failed_twice_is_named_once() -> None:
+    embed_fn = Named("a")
+    embed_fn.refused = ("cello",)
+    store = store_of(embed_fn)
+    store.save_context("s", messages({"b": SAID["b"]}))
+    store.retrieve_relevant("s", "brakes")
+    with pytest.raises(EmbeddingError, match=r"^1 messages") as caught:
+        store.wait_for_embeddings()
+    assert caught.value.message_ids == ("b",)

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
-from contextstore import _hop
+from contextstore import ConfigurationError, _hop
 from contextstore.retrieval import InMemoryEmbeddingStore, RetrievalBackend
 from contextstore.retrieval.base import RetrievedItem, ScanningBackend
 from contextstore.retrieval.dense import DenseScan
@@ -380,3 +380,25 @@ def test_a_scan_is_ranked_without_a_store() -> None:
 def test_weights_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         RetrievalWeights().centring = 0.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user_weight", "1"),
+        ("user_weight", float("nan")),
+        ("user_weight", True),
+        ("centring", 1.5),
+        ("length_normalisation", -0.1),
+        ("pool", 0),
+        ("pool", 1.5),
+        ("short_until", 0),
+        ("window_best", 0),
+        ("window_reach", -1),
+    ],
+)
+def test_weights_that_cannot_be_computed_with_are_refused(
+    name: str, value: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        RetrievalWeights(**{name: value})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import Awaitable, List, Optional, Sequence
+from typing import Awaitable, Dict, List, Optional, Sequence, Tuple
 
 from contextstore._background import BackgroundWork, Handle
 from contextstore._hop import reach
@@ -210,10 +210,14 @@ def _entries(written: List[Message]) -> List[Entry]:
 
 
 def _joined(failures: List[BaseException]) -> EmbeddingError:
-    ids: List[str] = []
+    # One that failed again, at the next search, is one message all the same.
+    known: Dict[Tuple[Optional[str], str], str] = {}
     for failure in failures:
-        ids.extend(getattr(failure, "message_ids", ()))
-    first = failures[0]
+        session_id = getattr(failure, "session_id", None)
+        known.update(
+            {(session_id, one): one for one in getattr(failure, "message_ids", ())}
+        )
+    ids, first = list(known.values()), failures[0]
     joined = EmbeddingError(
         f"{len(ids)} messages are without a vector: {first}",
         session_id=getattr(first, "session_id", None),

@@ -460,6 +460,8 @@ class SessionStore(Closing):
 
         Raises:
             ConfigurationError: there is no retrieval backend or no ``embed_fn``.
+            InvalidInputError: ``retries``, ``per_minute`` or ``progress`` cannot be
+                taken.
         """
         upkeep = self._in_step.embedding("embed_missing")
         return await self._in_step.catch_up.run(
