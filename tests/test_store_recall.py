@@ -19,6 +19,7 @@ from contextstore import (
     InvalidInputError,
     MemoryBackend,
     RetrievalBackend,
+    RetrievedItem,
     SessionStore,
     SessionStoreConfig,
     SQLiteEmbeddingStore,
@@ -508,3 +509,56 @@ class TestCarriedAlong:
         store.fork_session("s", "t", at="b")
         found = store.retrieve_relevant("t", "cello", mode="dense")
         assert {item.message_id for item in found} == {"a", "b"}
+
+
+class Asked(DeletingDictRetrieval):
+    """Write down with what it was searched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries: List[List[float]] = []
+
+    async def search(
+        self, session_id: str, query_vector: Any, k: int
+    ) -> List[RetrievedItem]:
+        self.queries.append(list(query_vector))
+        return await super().search(session_id, query_vector, k)
+
+
+def test_a_backend_that_gives_its_best_is_asked_without_the_mean() -> None:
+    retrieval, memory = Asked(), InMemoryMemory()
+    store = store_of(HashingEmbedder(32), memory, retrieval)
+    store.save_context("s", messages())
+    assert best(store, "Who plays the cello?") == "b"
+    plain, shifted = retrieval.queries
+    assert sum(part * part for part in shifted) < sum(part * part for part in plain)
+
+    # What was there before, or is left after a deletion, has no known mean.
+    for other in (store_of(HashingEmbedder(32), memory, retrieval), store):
+        store.delete_interaction("s", "d")
+        store.append_context("s", messages()[3:])
+        retrieval.queries.clear()
+        assert best(other, "Who plays the cello?") == "b"
+        assert retrieval.queries == [plain]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"retries": -1}, {"retries": True}, {"retries": "2"}, {"progress": 5}],
+)
+def test_catching_up_refuses_what_it_cannot_take(arguments: Dict[str, Any]) -> None:
+    store = store_of(Named("a"))
+    store.save_context("s", messages())
+    with pytest.raises(InvalidInputError, match=next(iter(arguments))):
+        store.embed_missing(**arguments)
+
+
+def test_a_message_that_failed_twice_is_named_once() -> None:
+    embed_fn = Named("a")
+    embed_fn.refused = ("cello",)
+    store = store_of(embed_fn)
+    store.save_context("s", messages({"b": SAID["b"]}))
+    store.retrieve_relevant("s", "brakes")
+    with pytest.raises(EmbeddingError, match=r"^1 messages") as caught:
+        store.wait_for_embeddings()
+    assert caught.value.message_ids == ("b",)

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from benchmarks.common.environments import ROOT
 
@@ -38,6 +38,7 @@ class Worker:
         prefix: Sequence[str] = (),
     ) -> None:
         self._timeout = timeout
+        self._failure: Optional[Result] = None
         self._process = subprocess.Popen(
             [*prefix, str(python), "-m", module, json.dumps(task)],
             cwd=ROOT,
@@ -48,7 +49,9 @@ class Worker:
         )
 
     def ask(self) -> Result:
-        """Return the figures of one turn, or ``{"error": ...}`` where it failed."""
+        """Return the figures of one turn, or ``{"error": ...}`` once it has failed."""
+        if self._failure is not None:
+            return self._failure
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         killer = threading.Timer(self._timeout, self._process.kill)
@@ -62,7 +65,8 @@ class Worker:
         finally:
             killer.cancel()
         if not answer:
-            return {"error": self._last_words()}
+            self._failure = {"error": self._last_words()}
+            return self._failure
         result: Result = json.loads(answer)
         return result
 

@@ -1,9 +1,11 @@
-"""Compare searches of one session of vectors, exact ones and others.
+"""Measure retrieval as a whole; see README.md.
 
     .venv/bin/python -m benchmarks.retrieval [--sizes 100 1000] [--systems langchain]
+        [--conversations locomo10.json]
 
-Each system runs in an environment and a process of its own, in short turns that take
-each other's place, so that what else the machine does falls on all alike.
+First, searches of one session of vectors, exact ones and others: each system in an
+environment and a process of its own, in short turns that take each other's place, so
+that what else the machine does falls on all alike. Then the modules beside this one.
 """
 
 from __future__ import annotations
@@ -11,16 +13,18 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from benchmarks.common.environments import provide, provide_ours
+from benchmarks.common.environments import ROOT, provide, provide_ours
 from benchmarks.common.processes import Result, Worker, interleave, median, median_ratio
 
 SIZES = (100, 1_000, 100_000)
 ROUNDS = 7
 LONGEST_SECONDS = 300.0
+ALONE = ("cached", "hybrid")
 
 
 def main() -> None:
@@ -28,6 +32,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", type=int, default=SIZES)
     parser.add_argument("--systems", nargs="*", help="peers to measure; all by default")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each turn")
+    parser.add_argument("--conversations", help="a file in the format of LoCoMo")
     options = parser.parse_args()
     pythons = _pythons(options.systems)
     for size in options.sizes:
@@ -36,6 +41,19 @@ def main() -> None:
             for name, python in pythons.items()
         }
         _report(size, interleave(start, ROUNDS, _tell))
+    for module in ALONE:
+        _run(pythons["ours"], module)
+    if options.conversations:
+        # It has the model, and counts tokens as the sources do.
+        python = Path(sys.executable)
+        _run(python, "quality", options.conversations, "--model", "none")
+        _run(python, "quality", options.conversations, "--model", "minilm")
+
+
+def _run(python: Path, module: str, *arguments: str) -> None:
+    print(f"\n{module}", flush=True)
+    command = [str(python), "-m", f"benchmarks.retrieval.{module}", *arguments]
+    subprocess.run(command, cwd=ROOT, check=True)
 
 
 def _pythons(chosen: Any) -> Dict[str, Path]:

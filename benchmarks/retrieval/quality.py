@@ -79,7 +79,7 @@ def embedder(name: str) -> Optional[Any]:
         return None
     if name == "hashing":
         return HashingEmbedder()
-    from benchmarks.retrieval.minilm import MiniLM  # noqa: PLC0415 - it needs packages of its own
+    from tests.minilm import MiniLM  # noqa: PLC0415 - it needs packages of its own
 
     return MiniLM()
 

@@ -80,7 +80,8 @@ def chroma(rows: List[Row]) -> Search:
     import chromadb
 
     client = chromadb.EphemeralClient()
-    collection = client.create_collection("s", metadata={"hnsw:space": "cosine"})
+    # A name needs three characters.
+    collection = client.create_collection("one", metadata={"hnsw:space": "cosine"})
     for start in range(0, len(rows), 5_000):
         some = rows[start : start + 5_000]
         ids = [str(start + place) for place in range(len(some))]

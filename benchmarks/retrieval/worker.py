@@ -15,6 +15,7 @@ from benchmarks.retrieval.searchers import SEARCHERS
 DIMENSION = 384
 TOPICS = 50
 QUERIES = 50
+WARM_UP = 10
 
 
 def vectors(count: int) -> List[List[float]]:
@@ -34,7 +35,7 @@ def main() -> None:
     search = SEARCHERS[task["system"]](rows)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     queries = [[part + 0.1 for part in row] for row in rows[:QUERIES]]
-    for query in queries:
+    for query in queries[:WARM_UP]:
         search(query)
     for _ in sys.stdin:
         taken: List[float] = []

@@ -68,16 +68,15 @@ def test_numpy_and_plain_python_agree(
 
 @settings(max_examples=60)
 @given(st.data(), lists)
-def test_terms_are_added_alike(data: st.DataObject, values: List[float]) -> None:
-    rows = array(
-        "i", sorted(data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1)))
-    )
-    counts = array("i", [1 + row % 3 for row in rows])
+def test_rows_are_added_to_alike(data: st.DataObject, values: List[float]) -> None:
+    row = st.integers(0, len(values) - 1)
+    rows = array("i", sorted(data.draw(st.sets(row, min_size=1))))
+    several = array("i", data.draw(st.lists(row, max_size=90)))
+    given_to = [0.1 + 0.7 * place for place in range(len(several))]
     results: List[List[float]] = []
     for here in (PlainColumns(), numpy_columns()):
-        column = here.of(values)
-        damping = here.of([0.3 + 0.1 * row for row in range(len(values))])
-        here.add_term(column, rows, counts, damping, (1.7, 2.2, 1.0))
+        sums = here.gathered(len(values), several, here.of(given_to))
+        column = here.plus(here.of(values), sums)
         here.add_at(column, rows, 0.1)
         here.put(column, [0], here.of([9.0]))
         results.append(here.list_of(column))
@@ -109,6 +108,22 @@ class TestMeaning:
         here = make()
         column = here.spread(here.of([1.0, 0.0, 2.0]), 0.5)
         assert here.list_of(column) == [1.0, 1.5, 2.0]
+
+    def test_any_in(self, make: Callable[[], Columns]) -> None:
+        here = make()
+        assert here.any_in(here.of([0.0, 0.5]))
+        assert not here.any_in(here.zeros(2))
+        assert not here.any_in(here.of([]))
+
+    def test_gathered(self, make: Callable[[], Columns]) -> None:
+        here = make()
+        sums = here.gathered(4, array("i", [2, 0, 2]), here.of([1.0, 3.0, 0.5]))
+        assert here.list_of(sums) == [3.0, 0.0, 1.5, 0.0]
+        nothing = here.gathered(2, array("i"), here.of([]))
+        assert here.list_of(nothing) == [0.0, 0.0]
+
+    def test_product(self, make: Callable[[], Columns]) -> None:
+        assert make().product(array("f", [1.0, 0.5]), array("f", [3.0, -2.0])) == 2.0
 
     def test_over_nothing_is_nothing(self, make: Callable[[], Columns]) -> None:
         here = make()

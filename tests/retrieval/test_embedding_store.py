@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from typing import Any, Dict, List, Tuple
 
@@ -380,3 +382,23 @@ class TestManyAtOnce:
         assert found("s%", "*", "secre", "secret ") == []
         with pytest.raises(InvalidInputError):
             found("t", "")
+
+
+def test_a_forked_child_has_a_lock_of_its_own() -> None:
+    store = filled([1.0, 0.0], [0.0, 1.0])
+    view = store.for_model("other")
+    with store._kept.lock:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                view.sync.add("s", "m", [1.0, 2.0, 3.0])
+                code = 0 if len(store.sync.search("s", [1.0, 0.5], 5)) == 2 else 2
+            finally:
+                os._exit(code)
+        deadline = threading.Timer(20.0, os.kill, (child, signal.SIGKILL))
+        deadline.start()
+        status = os.waitpid(child, 0)[1]
+        deadline.cancel()
+    assert status == 0
+    assert view.sync.message_ids("s") == []

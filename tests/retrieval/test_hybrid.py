@@ -9,12 +9,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
-from contextstore import _hop
+from contextstore import ConfigurationError, _hop
 from contextstore.retrieval import InMemoryEmbeddingStore, RetrievalBackend
 from contextstore.retrieval.base import RetrievedItem, ScanningBackend
-from contextstore.retrieval.dense import DenseScan, VectorSum
+from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.documents import Document, SessionIndex
 from contextstore.retrieval.hybrid import HybridQuery, Ranked, scan_backend
+from contextstore.retrieval.vector_sums import VectorSum, VectorSums
 from contextstore.retrieval.vectors import floats_of, unit_vectors
 from contextstore.retrieval.weights import RetrievalWeights
 
@@ -278,8 +279,8 @@ class TestPools:
 
     def test_a_known_sum_shifts_the_query(self) -> None:
         store, total = foreign(), VectorSum()
-        for vector in VECTORS:
-            total.add(vector)
+        for place, vector in enumerate(VECTORS):
+            total.add(f"m{place}", vector)
         query = [1.0, 0.0, 0.0]
         found = search(index_of(), "zzz", query, store, vector_sum=total)
         (plain, _), (shifted, _) = store.asked
@@ -291,10 +292,30 @@ class TestPools:
     def test_a_sum_starts_anew_with_another_dimension(self) -> None:
         total = VectorSum()
         assert total.shifted([1.0], 0.5) is None
-        total.add([1.0, 0.0])
-        total.add([1.0])
+        total.add("a", [1.0, 0.0])
+        total.add("b", [1.0])
         assert total.shifted([1.0, 0.0], 0.5) is None
         assert total.shifted([1.0], 0.5) == [0.5]
+
+    def test_a_sum_is_of_the_very_messages_of_a_session(self) -> None:
+        sums = VectorSums()
+        sums.add("s", "a", [1.0, 0.0])
+        sums.add("s", "b", [0.0, 1.0])
+        assert sums.of("s", ["b", "a"]) is not None
+        assert sums.of("s", ["a"]) is None
+        assert sums.of("s", ["a", "b", "older"]) is None
+        assert sums.of("t", []) is None
+        sums.add("s", "a", [0.0, 1.0])
+        assert sums.of("s", ["a", "b"]) is None
+        sums.drop("s")
+        assert sums.of("s", ["a"]) is None
+
+    def test_sums_are_bounded(self) -> None:
+        sums = VectorSums()
+        for number in range(1_001):
+            sums.add(str(number), "a", [1.0])
+        assert sums.of("0", ["a"]) is None
+        assert sums.of("1000", ["a"]) is not None
 
     def test_a_backend_without_vectors_leaves_it_to_the_words(self) -> None:
         found = search(index_of(), "Bach", [1.0], ForeignBackend({}))
@@ -359,3 +380,25 @@ def test_a_scan_is_ranked_without_a_store() -> None:
 def test_weights_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         RetrievalWeights().centring = 0.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user_weight", "1"),
+        ("user_weight", float("nan")),
+        ("user_weight", True),
+        ("centring", 1.5),
+        ("length_normalisation", -0.1),
+        ("pool", 0),
+        ("pool", 1.5),
+        ("short_until", 0),
+        ("window_best", 0),
+        ("window_reach", -1),
+    ],
+)
+def test_weights_that_cannot_be_computed_with_are_refused(
+    name: str, value: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        RetrievalWeights(**{name: value})

@@ -429,6 +429,34 @@ class TestCache:
         assert blocks._cache.nbytes <= 30_000
         assert scanned(blocks, "s", query, None) == scanned(whole, "s", query, None)
 
+    def test_the_state_of_a_session_is_read_once_a_commit(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: List[str] = []
+        find_head = vector_rows.find_head
+
+        def counted(connection: Any, session_id: str, model: str) -> Any:
+            asked.append(session_id)
+            return find_head(connection, session_id, model)
+
+        store = filled(tmp_path / "v.db", 5)
+        found(store)
+        found(store)
+        monkeypatch.setattr(vector_rows, "find_head", counted)
+        for _ in range(3):
+            found(store)
+            drive(store.metadata_of("s", ["m1"]))
+        assert asked == []
+        with SQLiteEmbeddingStore(tmp_path / "v.db").sync as other:
+            # Another session is none of this one's business, but the file has changed.
+            other.add("t", "m0", [1.0] * 4)
+            asked.clear()
+            assert found(store, 1) == found(store, 1)
+            assert asked == ["s"]
+            other.delete("s", ["m4"])
+            assert found(store, 1) == ["m3"]
+            assert drive(store.metadata_of("s", ["m4"])) == {}
+
     def test_a_forked_child_has_locks_of_its_own(self, tmp_path: Path) -> None:
         store = filled(tmp_path / "v.db", 5)
         found(store)

@@ -54,19 +54,16 @@ class Columns(Protocol):
         """Add a number at some rows, each given once, in place."""
         ...
 
-    def add_term(
-        self,
-        column: Column,
-        rows: IntArray,
-        counts: IntArray,
-        damping: Column,
-        weights: Sequence[float],
-    ) -> None:
-        """Add what BM25+ gives for one term, in place.
+    def gathered(self, count: int, rows: IntArray, values: Column) -> Column:
+        """Return so many sums, each of the values given for its row, in their order."""
+        ...
 
-        That is ``weight * (count * gain / (count + damping) + bonus)`` at each row,
-        with ``weights`` being weight, gain and bonus.
-        """
+    def any_in(self, column: Column) -> bool:
+        """Tell whether a number is not 0."""
+        ...
+
+    def product(self, left: FloatArray, right: FloatArray) -> float:
+        """Return the scalar product of two vectors on the grid, exact."""
         ...
 
     def scaled(self, column: Column, factor: float, offset: float = 0.0) -> Column:

@@ -57,8 +57,10 @@ def dates_in(query: str) -> List[DateAsked]:
     found: List[DateAsked] = []
     rest = query.lower()
     for form in _FORMS:
-        found += filter(None, map(_asked, form.finditer(rest)))
-        rest = form.sub(" ", rest)
+        matches = list(form.finditer(rest))
+        if matches:
+            found += filter(None, map(_asked, matches))
+            rest = form.sub(" ", rest)
     return found
 
 

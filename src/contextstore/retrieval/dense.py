@@ -15,22 +15,22 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass
-from operator import mul
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 from contextstore.retrieval.columns import Column, Columns
-from contextstore.retrieval.vectors import (
-    GRID,
-    GridQuery,
-    floats_of,
-    grid_query,
-    unit_vectors,
-)
+from contextstore.retrieval.vectors import GRID, GridQuery
 
 if TYPE_CHECKING:
     from contextstore.retrieval.vectors import FloatArray
 
-__all__ = ["DenseScan", "VectorSum", "centred", "common_part", "dot", "shifted_query"]
+__all__ = [
+    "Centre",
+    "DenseScan",
+    "centre_of",
+    "centred",
+    "common_part",
+    "shifted_query",
+]
 
 
 @dataclass(frozen=True)
@@ -73,64 +73,46 @@ def shifted_query(query: GridQuery, mean: FloatArray) -> FloatArray:
     )
 
 
-def dot(left: Sequence[float], right: Sequence[float]) -> float:
-    """Return the scalar product of two vectors on the grid, exact."""
-    return sum(map(mul, left, right), 0.0)
+@dataclass(frozen=True)
+class Centre:
+    """Be what is taken out of some vectors, and what that makes of them.
+
+    Attributes:
+        mean: a share of their mean, on the grid.
+        square: its product with itself.
+        common: its products with the vectors.
+        lengths: how long each vector is without it.
+    """
+
+    mean: FloatArray
+    square: float
+    common: Column
+    lengths: Column
+
+
+def centre_of(columns: Columns, mean: FloatArray, common: Column) -> Centre:
+    """Return what a mean makes of vectors, from its products with them."""
+    square = columns.product(mean, mean)
+    squares = columns.scaled(common, -2.0, 1.0 + square)
+    lengths = columns.root(columns.clipped(squares, 0.0, 4.0))
+    return Centre(mean, square, common, lengths)
 
 
 def centred(
-    columns: Columns,
-    cosines: Column,
-    common: Column,
-    query: GridQuery,
-    mean: FloatArray,
+    columns: Columns, cosines: Column, query: GridQuery, centre: Centre
 ) -> Column:
     """Return the centred cosines.
 
     Args:
         cosines: the cosines of the vectors and the query.
-        common: the products of the vectors with ``mean``.
-        mean: the share of the mean that is taken out.
     """
     if not query.scale:
         # The zero vector has no direction, and says nothing of any message.
         return columns.scaled(cosines, 0.0)
-    mean_square = dot(mean, mean)
-    query_mean = dot(query.numbers, mean) * query.scale
-    query_length = math.sqrt(max(0.0, 1.0 - 2.0 * query_mean + mean_square))
+    query_mean = columns.product(query.numbers, centre.mean) * query.scale
+    query_length = math.sqrt(max(0.0, 1.0 - 2.0 * query_mean + centre.square))
     above = columns.plus(
-        columns.scaled(cosines, 1.0, mean_square - query_mean),
-        columns.scaled(common, -1.0),
+        columns.scaled(cosines, 1.0, centre.square - query_mean),
+        columns.scaled(centre.common, -1.0),
     )
-    lengths = columns.root(
-        columns.clipped(columns.scaled(common, -2.0, 1.0 + mean_square), 0.0, 4.0)
-    )
-    return columns.over(above, columns.scaled(lengths, query_length))
-
-
-class VectorSum:
-    """Be the sum of the vectors of a session that a foreign backend keeps.
-
-    Only the sum is held. It is what shifts a query for a backend that returns nothing
-    but its best.
-    """
-
-    def __init__(self) -> None:
-        self._total: List[float] = []
-        self._count = 0
-
-    def add(self, vector: Sequence[float]) -> None:
-        """Count a vector in."""
-        unit = unit_vectors([floats_of(vector)])
-        if len(unit) != len(self._total):
-            # Another dimension is another model: what was counted is void.
-            self._total, self._count = [0.0] * len(unit), 0
-        self._total = [a + b for a, b in zip(self._total, unit)]
-        self._count += 1
-
-    def shifted(self, query: Sequence[float], share: float) -> Optional[List[float]]:
-        """Return a query with a share of the mean taken out; None without a mean."""
-        if not self._count or len(query) != len(self._total):
-            return None
-        mean = common_part(self._total, self._count, share)
-        return shifted_query(grid_query(query), mean).tolist()
+    return columns.over(above, columns.scaled(centre.lengths, query_length))

@@ -80,13 +80,15 @@ class Alignment:
         places: the places in the scan of those that the index holds.
         rows: their rows in the index.
         place_of: the place of each such row.
+        is_same: whether they are all that the index holds, in its order.
     """
 
     ids: Tuple[str, ...]
     version: int
-    places: List[int]
-    rows: List[int]
+    places: IntArray
+    rows: IntArray
     place_of: Dict[int, int]
+    is_same: bool
 
 
 class SessionIndex:
@@ -176,12 +178,14 @@ class SessionIndex:
             for place, message_id in enumerate(ids)
             if message_id in self._row_of
         ]
+        rows = array("i", [row for _, row in pairs])
         return Alignment(
             ids,
             self.version,
-            [place for place, _ in pairs],
-            [row for _, row in pairs],
+            array("i", [place for place, _ in pairs]),
+            rows,
             {row: place for place, row in pairs},
+            len(rows) == len(ids) and rows == array("i", range(len(self))),
         )
 
     def scores(

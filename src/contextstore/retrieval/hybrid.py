@@ -22,8 +22,9 @@ from typing import Awaitable, Callable, List, Optional, Sequence
 from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.base import RetrievedItem
 from contextstore.retrieval.columns import Column
-from contextstore.retrieval.dense import DenseScan, VectorSum
+from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.documents import SessionIndex
+from contextstore.retrieval.vector_sums import VectorSum
 from contextstore.retrieval.weights import RetrievalWeights
 
 __all__ = ["HybridQuery", "Ranked", "scan_backend"]
@@ -147,10 +148,12 @@ class HybridQuery:
             here.put(whole, aligned.rows, scores)
             meaning = here.standardised(here.take(whole, rows))
         else:
-            whole = here.zeros(len(self._index))
-            here.put(whole, aligned.rows, here.standardised(scores))
+            whole = here.standardised(scores)
+            if not aligned.is_same:
+                known, whole = whole, here.zeros(len(self._index))
+                here.put(whole, aligned.rows, known)
             meaning = self._at(whole, rows)
-        return meaning if any(here.list_of(meaning)) else None
+        return meaning if here.any_in(meaning) else None
 
     def _ranked(self, row: int, score: float, scan: Optional[DenseScan]) -> Ranked:
         place = None

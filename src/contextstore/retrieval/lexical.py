@@ -13,6 +13,7 @@ from contextstore.retrieval.terms import terms_of
 from contextstore.retrieval.weights import RetrievalWeights
 
 if TYPE_CHECKING:
+    FloatArray = array[float]
     IntArray = array[int]
 
 __all__ = ["LexicalIndex", "LexicalScores"]
@@ -97,21 +98,23 @@ class LexicalIndex:
         self, terms: List[str], columns: Columns, weights: RetrievalWeights
     ) -> Column:
         known = [term for term in dict.fromkeys(terms) if term in self._rows]
-        scores = columns.zeros(len(self))
         if not known:
-            return scores
-        covered = columns.zeros(len(self))
-        damping = self._damping(columns, weights)
-        gain = weights.term_saturation + 1.0
-        total = 0.0
+            return columns.zeros(len(self))
+        found = self._found([self._rows[term] for term in known])
+        counts = array("i")
         for term in known:
-            rows, counts = self._rows[term], self._counts[term]
-            weight = self._weight(rows)
-            total += weight
-            parts = (weight, gain, weights.term_bonus)
-            columns.add_term(scores, rows, counts, damping, parts)
-            columns.add_at(covered, rows, weight)
-        coverage = columns.root(columns.scaled(covered, 1.0 / total))
+            counts.extend(self._counts[term])
+        weight = columns.of(found.weights)
+        damping = columns.take(self._damping(columns, weights), found.rows)
+        tf = columns.of(counts)
+        gained = columns.over(
+            columns.scaled(tf, weights.term_saturation + 1.0),
+            columns.plus(tf, damping),
+        )
+        points = columns.times(weight, columns.scaled(gained, 1.0, weights.term_bonus))
+        scores = columns.gathered(len(self), found.rows, points)
+        covered = columns.gathered(len(self), found.rows, weight)
+        coverage = columns.root(columns.scaled(covered, 1.0 / found.total))
         return columns.times(scores, coverage)
 
     def _damping(self, columns: Columns, weights: RetrievalWeights) -> Column:
@@ -123,17 +126,42 @@ class LexicalIndex:
         return columns.scaled(columns.of(self._lengths), slope, flat)
 
     def _phrases(self, terms: List[str], columns: Columns) -> Column:
-        scores = columns.zeros(len(self))
-        for pair in _pairs(terms):
-            rows = self._pair_rows.get(pair)
-            if rows:
-                columns.add_at(scores, rows, self._weight(rows))
-        return scores
+        pairs = [pair for pair in _pairs(terms) if pair in self._pair_rows]
+        if not pairs:
+            return columns.zeros(len(self))
+        found = self._found([self._pair_rows[pair] for pair in pairs])
+        weight = columns.of(found.weights)
+        return columns.gathered(len(self), found.rows, weight)
+
+    def _found(self, postings: Iterable[IntArray]) -> _Found:
+        """Join postings, so that few steps on columns do for all of them."""
+        found = _Found()
+        for rows in postings:
+            weight = self._weight(rows)
+            found.rows.extend(rows)
+            found.weights.extend(array("d", [weight]) * len(rows))
+            found.total += weight
+        return found
 
     def _weight(self, rows: IntArray) -> float:
         """Return the inverse document frequency of what stands in these rows."""
         found = len(rows)
         return math.log(1.0 + (len(self) - found + 0.5) / (found + 0.5))
+
+
+class _Found:
+    """Be the postings of what a query asks for, one after the other.
+
+    Attributes:
+        rows: where it was found.
+        weights: the inverse document frequency of what was found, for each row.
+        total: the sum over what was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.rows: IntArray = array("i")
+        self.weights: FloatArray = array("d")
+        self.total = 0.0
 
 
 def _pairs(terms: Sequence[str]) -> Iterable[Pair]:

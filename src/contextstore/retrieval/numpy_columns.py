@@ -11,7 +11,7 @@ from contextstore.retrieval.columns import SCORE_STEPS, Column
 from contextstore.retrieval.vectors import tree_sum_on_numpy
 
 if TYPE_CHECKING:
-    from contextstore.retrieval.columns import IntArray
+    from contextstore.retrieval.columns import FloatArray, IntArray
 
 __all__ = ["NumpyColumns"]
 
@@ -33,28 +33,25 @@ class NumpyColumns:
         return numbers
 
     def take(self, column: Column, rows: Sequence[int]) -> Column:
-        return column[self._numpy.array(rows, dtype=self._numpy.intp)]
+        return column[self._ints(rows)]
 
     def put(self, column: Column, rows: Sequence[int], values: Column) -> None:
-        column[self._numpy.array(rows, dtype=self._numpy.intp)] = values
+        column[self._ints(rows)] = values
 
     def add_at(self, column: Column, rows: IntArray, value: float) -> None:
         column[self._ints(rows)] += value
 
-    def add_term(
-        self,
-        column: Column,
-        rows: IntArray,
-        counts: IntArray,
-        damping: Column,
-        weights: Sequence[float],
-    ) -> None:
-        weight, gain, bonus = weights
-        places = self._ints(rows)
-        tf = self._ints(counts).astype(self._numpy.float64)
-        column[places] += weight * (tf * gain / (tf + damping[places]) + bonus)
+    def gathered(self, count: int, rows: IntArray, values: Column) -> Column:
+        # It goes through the values once, from the first to the last.
+        return self._numpy.bincount(self._ints(rows), values, count)
 
-    def _ints(self, numbers: IntArray) -> Any:
+    def any_in(self, column: Column) -> bool:
+        return bool(column.any())
+
+    def product(self, left: FloatArray, right: FloatArray) -> float:
+        return float(self.of(left) @ self.of(right))
+
+    def _ints(self, numbers: Sequence[int]) -> Any:
         # Not a view: an array that is looked at cannot grow.
         return self._numpy.array(numbers, dtype=self._numpy.intp)
 

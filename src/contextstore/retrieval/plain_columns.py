@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import math
+from operator import mul
 from typing import TYPE_CHECKING, List, Sequence
 
 from contextstore.retrieval.columns import SCORE_STEPS, Column
 from contextstore.retrieval.vectors import tree_sum
 
 if TYPE_CHECKING:
-    from contextstore.retrieval.columns import IntArray
+    from contextstore.retrieval.columns import FloatArray, IntArray
 
 __all__ = ["PlainColumns"]
 
@@ -39,17 +40,17 @@ class PlainColumns:
         for row in rows:
             column[row] += value
 
-    def add_term(
-        self,
-        column: Column,
-        rows: IntArray,
-        counts: IntArray,
-        damping: Column,
-        weights: Sequence[float],
-    ) -> None:
-        weight, gain, bonus = weights
-        for row, count in zip(rows, counts):
-            column[row] += weight * (count * gain / (count + damping[row]) + bonus)
+    def gathered(self, count: int, rows: IntArray, values: Column) -> Column:
+        sums = [0.0] * count
+        for row, value in zip(rows, values):
+            sums[row] += value
+        return sums
+
+    def any_in(self, column: Column) -> bool:
+        return any(column)
+
+    def product(self, left: FloatArray, right: FloatArray) -> float:
+        return sum(map(mul, left, right), 0.0)
 
     def scaled(self, column: Column, factor: float, offset: float = 0.0) -> Column:
         return [value * factor + offset for value in column]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from contextstore.messages import canonical
 from contextstore.retrieval.arithmetic import make_columns
-from contextstore.retrieval.columns import Column
 from contextstore.retrieval.dense import (
+    Centre,
     DenseScan,
+    centre_of,
     centred,
     common_part,
     shifted_query,
@@ -49,8 +50,8 @@ class SessionVectors:
         self._next_place = 0
         self._all_ids: Optional[Tuple[str, ...]] = None
         self._mean_taken: Optional[Tuple[float, FloatArray]] = None
-        # The products of all vectors with that mean.
-        self._products: Optional[Column] = None
+        # What that mean makes of all vectors.
+        self._centre: Optional[Centre] = None
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -159,9 +160,9 @@ class SessionVectors:
         if self._all_ids is None:
             self._all_ids = tuple(self._ids)
         mean = self._mean(centring)
-        if self._products is None:
-            self._products = self._matrix.scores(mean)
-        return self._scan(self._all_ids, query, mean, None, self._products)
+        if self._centre is None:
+            self._centre = self._centre_of(mean)
+        return self._scan(self._all_ids, query, self._centre)
 
     def _scan_pool(
         self, query: GridQuery, centring: float, pool: int, also: Sequence[str]
@@ -173,36 +174,40 @@ class SessionVectors:
         chosen.update(self._row_of[one] for one in also if one in self._row_of)
         rows = sorted(chosen)
         ids = tuple(self._ids[row] for row in rows)
-        return self._scan(ids, query, mean, rows, self._matrix.scores(mean, rows))
+        return self._scan(ids, query, self._centre_of(mean, rows), rows)
+
+    def _centre_of(
+        self, mean: FloatArray, rows: Optional[Sequence[int]] = None
+    ) -> Centre:
+        here = make_columns()
+        return centre_of(here, mean, here.of(self._matrix.scores(mean, rows)))
 
     def _scan(
         self,
         ids: Tuple[str, ...],
         query: GridQuery,
-        mean: FloatArray,
-        rows: Optional[Sequence[int]],
-        products: Column,
+        centre: Centre,
+        rows: Optional[Sequence[int]] = None,
     ) -> DenseScan:
         here = make_columns()
-        products = here.of(products)
         scores = here.of(self._matrix.scores(query.numbers, rows))
         cosines = here.scaled(scores, query.scale)
-        return DenseScan(ids, cosines, centred(here, cosines, products, query, mean))
+        return DenseScan(ids, cosines, centred(here, cosines, query, centre))
 
-    def metadata_of(self, message_id: str) -> Optional[Metadata]:
-        """Return the metadata kept beside a vector, None where there is none."""
-        row = self._row_of.get(message_id)
-        return None if row is None else self._metadata[row]
+    def metadata_of(self, message_ids: Sequence[str]) -> Dict[str, Metadata]:
+        """Return the metadata of those messages that have a vector."""
+        rows = self._row_of
+        return {one: self._metadata[rows[one]] for one in message_ids if one in rows}
 
     def _mean(self, centring: float) -> FloatArray:
         """Return the share of the mean to take out, computed once for each state."""
         if self._mean_taken is None or self._mean_taken[0] != centring:
             mean = common_part(self._matrix.total(), len(self), centring)
-            self._mean_taken, self._products = (centring, mean), None
+            self._mean_taken, self._centre = (centring, mean), None
         return self._mean_taken[1]
 
     def _changed(self) -> None:
-        self._all_ids = self._mean_taken = self._products = None
+        self._all_ids = self._mean_taken = self._centre = None
 
     def _ranked(self, found: List[ScoredRow]) -> List[ScoredRow]:
         """Return rows best first, the older first among equals."""

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from concurrent.futures import Future
-from contextlib import contextmanager
 from itertools import chain
 from typing import (
     Any,
     Dict,
-    Generator,
+    Iterable,
     List,
     NamedTuple,
     Optional,
     Sequence,
-    Set,
     Tuple,
 )
 
-from contextstore._hop import reach, settled, sleep
-from contextstore._lifecycle import overrides, renew_after_fork
+from contextstore._flights import Flight, Flights
+from contextstore._hop import reach, sleep
+from contextstore._lifecycle import overrides
 from contextstore.errors import ConfigurationError, EmbeddingError
 from contextstore.retrieval.base import (
     RetrievalBackend,
@@ -29,6 +26,7 @@ from contextstore.retrieval.base import (
 )
 from contextstore.retrieval.embedding import EmbedFn, embed, for_queries
 from contextstore.retrieval.tombstones import Tombstones
+from contextstore.retrieval.vector_sums import VectorSum, VectorSums
 
 _FIRST_PAUSE = 0.5
 
@@ -112,18 +110,14 @@ class VectorUpkeep:
         self._embed_fn = embed_fn
         self._batch_size = batch_size
         self._tombstones = Tombstones()
-        self.renew()
-        renew_after_fork(self)
+        # Known, deletions are noticed for batches that are yet to come too.
+        self._flights = Flights()
         # Why a message has no vector, by session and message id.
         self._reasons: Dict[Tuple[str, str], str] = {}
+        self._sums = VectorSums()
         self._can_delete = overrides(
             backend, RetrievalBackend, "delete", "delete_session"
         )
-
-    def renew(self) -> None:
-        """Begin anew in a forked child, where no call of the parent ever ends."""
-        self._lock = threading.Lock()
-        self._under_way: List[_Flight] = []
 
     @property
     def embeds(self) -> bool:
@@ -192,8 +186,8 @@ class VectorUpkeep:
                 that a text that the function refuses keeps back itself alone.
             pace: holds back each batch until its turn.
         """
-        flight = await self._take_off(session_id, entries)
-        with self._landing(flight):
+        ids = [entry.message_id for entry in entries]
+        async with self._flights.of(session_id, ids) as flight:
             try:
                 missing = await self.missing(session_id, entries)
             except Exception as error:
@@ -234,12 +228,13 @@ class VectorUpkeep:
                 long as this object lives.
         """
         if message_ids:
-            self._no_longer_wanted(session_id, message_ids)
+            self._flights.no_longer_want(session_id, message_ids)
             for message_id in message_ids:
                 self._reasons.pop((session_id, message_id), None)
             await self._take_away(session_id, message_ids)
 
     async def _take_away(self, session_id: str, message_ids: Sequence[str]) -> None:
+        self._sums.drop(session_id)
         # Until they are gone, no search finds them.
         self._tombstones.bury(session_id, message_ids)
         if self._can_delete:
@@ -255,9 +250,10 @@ class VectorUpkeep:
         Raises:
             EmbeddingError: as by ``remove``.
         """
-        self._no_longer_wanted(session_id, None)
+        self._flights.no_longer_want(session_id, None)
         for key in [key for key in self._reasons if key[0] == session_id]:
             del self._reasons[key]
+        self._sums.drop(session_id)
         self._tombstones.bury_session(session_id)
         if self._can_delete:
             try:
@@ -278,6 +274,15 @@ class VectorUpkeep:
     async def search(self, session_id: str, query: str, k: int) -> List[RetrievedItem]:
         """Return the ``k`` living messages nearest to a query, best first."""
         return await self.nearest(session_id, await self.embed_query(query), k)
+
+    def sum_of(
+        self, session_id: str, message_ids: Iterable[str]
+    ) -> Optional[VectorSum]:
+        """Return the sum of the vectors of these messages, None where it is unknown.
+
+        It is kept for a backend that cannot score a whole session itself.
+        """
+        return self._sums.of(session_id, message_ids)
 
     async def nearest(
         self, session_id: str, vector: Sequence[float], k: int
@@ -302,37 +307,9 @@ class VectorUpkeep:
             raise ConfigurationError("there is no embed_fn to embed with")
         return self._embed_fn
 
-    async def _take_off(self, session_id: str, entries: Sequence[Entry]) -> _Flight:
-        """Wait for calls that embed some of these messages already, then be next."""
-        ids = {entry.message_id for entry in entries}
-        while True:
-            with self._lock:
-                others = [
-                    flight
-                    for flight in self._under_way
-                    if flight.session_id == session_id
-                    and not ids.isdisjoint(flight.wanted)
-                ]
-                if not others:
-                    # Known, deletions are noticed for batches that are yet to come too.
-                    flight = _Flight(session_id, ids)
-                    self._under_way.append(flight)
-                    return flight
-            for other in others:
-                await settled(other.ended)
-
-    @contextmanager
-    def _landing(self, flight: _Flight) -> Generator[None, None, None]:
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way.remove(flight)
-            flight.ended.set_result(None)
-
     async def _add_all(
         self,
-        flight: _Flight,
+        flight: Flight,
         missing: Sequence[Entry],
         retries: int,
         pace: Optional[Pace],
@@ -368,7 +345,7 @@ class VectorUpkeep:
         return failed, first
 
     async def _add_batch(
-        self, flight: _Flight, batch: Sequence[Entry], retries: int
+        self, flight: Flight, batch: Sequence[Entry], retries: int
     ) -> None:
         wanted = [entry for entry in batch if entry.message_id in flight.wanted]
         texts = [entry.text for entry in wanted]
@@ -388,7 +365,7 @@ class VectorUpkeep:
             await sleep(pause)
             pause *= 2
 
-    async def _store(self, flight: _Flight, entry: Entry, vector: List[float]) -> None:
+    async def _store(self, flight: Flight, entry: Entry, vector: List[float]) -> None:
         session_id, message_id = flight.session_id, entry.message_id
         if message_id not in flight.wanted:
             return
@@ -396,32 +373,11 @@ class VectorUpkeep:
         await reach(place, place.add(session_id, message_id, vector, entry.metadata))
         # Not before: until then, what a search would find is the vector that died.
         self._tombstones.revive(session_id, message_id)
+        if not isinstance(place, ScanningBackend):
+            self._sums.add(session_id, message_id, vector)
         if message_id not in flight.wanted:
             # The message went while its vector was being written.
             await self._take_away(session_id, [message_id])
-
-    def _no_longer_wanted(
-        self, session_id: str, message_ids: Optional[Sequence[str]]
-    ) -> None:
-        with self._lock:
-            for flight in self._under_way:
-                if flight.session_id == session_id:
-                    gone = flight.wanted if message_ids is None else message_ids
-                    flight.wanted = flight.wanted.difference(gone)
-
-
-class _Flight:
-    """Be what one call embeds, from its reading to the keeping of its vectors.
-
-    Attributes:
-        wanted: the messages whose vectors are still wanted.
-        ended: done when the call is over, however it ended.
-    """
-
-    def __init__(self, session_id: str, wanted: Set[str]) -> None:
-        self.session_id = session_id
-        self.wanted = wanted
-        self.ended: Future[None] = Future()
 
 
 def _failure(

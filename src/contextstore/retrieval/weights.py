@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from contextstore.errors import ConfigurationError
 
 __all__ = ["RetrievalWeights"]
 
@@ -92,3 +96,32 @@ class RetrievalWeights:
     window_best: int = 3
     full_scan: int = 10_000
     pool: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse what the rule cannot be computed with.
+
+        Raises:
+            ConfigurationError: naming the constant.
+        """
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            if not _is_number(value) or (kind is int and not isinstance(value, int)):
+                raise _refused(field.name, f"a finite {kind.__name__}")
+            if field.name in _SHARES and not 0 <= value <= 1:
+                raise _refused(field.name, "from 0 to 1")
+            least = 0 if field.name in _MAY_BE_NONE else 1
+            if kind is int and value < least:
+                raise _refused(field.name, f"{least} or more")
+
+
+_SHARES = frozenset({"centring", "length_normalisation"})
+_MAY_BE_NONE = frozenset({"date_days", "window_reach", "full_scan"})
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def _refused(name: str, wanted: str) -> ConfigurationError:
+    return ConfigurationError(f"RetrievalWeights: {name} has to be {wanted}")

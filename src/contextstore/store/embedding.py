@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from contextstore._hop import reach
 from contextstore.backends.base import MemoryBackend
+from contextstore.errors import InvalidInputError
 from contextstore.messages import validate_limit, validate_session_id
 from contextstore.retrieval.base import RetrievalBackend, ScanningBackend
 from contextstore.retrieval.documents import Document, index_text
@@ -106,6 +107,7 @@ class CatchUp:
         progress: Optional[Progress],
     ) -> EmbeddingReport:
         """Embed what is missing in one session, or in all."""
+        _validate(retries, progress)
         report = EmbeddingReport(0, {})
         pace = None if per_minute is None else Pace(validate_limit(per_minute, _RATE))
         for name in await self._sessions(session_id):
@@ -209,6 +211,14 @@ class CatchUp:
         if session_id is None:
             return await self.session_ids()
         return [validate_session_id(session_id)]
+
+
+def _validate(retries: Any, progress: Any) -> None:
+    """Refuse arguments that would fail, or never end, in the midst of the work."""
+    if type(retries) is not int or retries < 0:
+        raise InvalidInputError("retries has to be an int of 0 or more", path="retries")
+    if progress is not None and not callable(progress):
+        raise InvalidInputError("progress has to be a function", path="progress")
 
 
 def _report(session_id: str, attempt: Attempt) -> EmbeddingReport:

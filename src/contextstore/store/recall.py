@@ -159,8 +159,7 @@ class Recall:
             return None
         store, weights = upkeep.backend, self._weights
         if not isinstance(store, ScanningBackend):
-            nearest = partial(upkeep.nearest, session_id)
-            return await scan_backend(nearest, vector, weights)
+            return await self._scan_best(session, session_id, vector, upkeep)
         pool: Optional[int] = None
         also: Sequence[str] = ()
         with session.lock:
@@ -174,6 +173,23 @@ class Recall:
         await self._let_go_of_strays(session, session_id, store, ids)
         await self._take_in_strays(session, session_id, store, ids)
         return scan
+
+    async def _scan_best(
+        self,
+        session: IndexedSession,
+        session_id: str,
+        vector: List[float],
+        upkeep: VectorUpkeep,
+    ) -> Optional[DenseScan]:
+        """Return what a backend says of its best, as it scores nothing else."""
+        with session.lock:
+            ids = [document.message_id for document in session.index.documents]
+        return await scan_backend(
+            partial(upkeep.nearest, session_id),
+            vector,
+            self._weights,
+            upkeep.sum_of(session_id, ids),
+        )
 
     async def _let_go_of_strays(
         self,

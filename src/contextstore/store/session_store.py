@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
 from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
-    Awaitable,
     Dict,
     List,
     Mapping,
@@ -18,7 +15,7 @@ from typing import (
 )
 
 from contextstore import messages
-from contextstore._background import BackgroundWork, Handle
+from contextstore._background import Handle
 from contextstore._hop import reach
 from contextstore._lifecycle import Closing
 from contextstore.backends.base import MemoryBackend, PruneAge
@@ -28,7 +25,7 @@ from contextstore.backends.writes import Writer, Written
 from contextstore.context.arguments import checked_options, checked_tokens
 from contextstore.context.builder import BuildResult, ContextBuilder
 from contextstore.context.strategies.relevant import DEFAULT_RECENT_SHARE
-from contextstore.errors import ConfigurationError, EmbeddingError
+from contextstore.errors import ConfigurationError
 from contextstore.messages import Message
 from contextstore.retrieval.base import (
     RetrievalBackend,
@@ -36,26 +33,21 @@ from contextstore.retrieval.base import (
     validate_count,
     validate_query,
 )
-from contextstore.retrieval.documents import document_of
 from contextstore.retrieval.embedding import EmbedFn
 from contextstore.retrieval.snippets import DEFAULT_SNIPPET_CHARS
-from contextstore.retrieval.upkeep import Entry, VectorUpkeep
+from contextstore.retrieval.upkeep import Entry
 from contextstore.store import prompts
-from contextstore.store.config import SessionStoreConfig, model_name
+from contextstore.store.config import SessionStoreConfig
 from contextstore.store.embedding import (
-    CatchUp,
     EmbeddingReport,
     EmbeddingStatus,
     Progress,
-    entry_of,
 )
-from contextstore.store.indexes import IndexedSession, SessionIndexes
+from contextstore.store.in_step import InStep
 from contextstore.store.recall import Recall, validate_mode
 
 if TYPE_CHECKING:
     from contextstore.sync import SyncSessionStore
-
-_logger = logging.getLogger("contextstore")
 
 # More messages than any prompt recalls.
 _MOST_RECALLED = 2_000
@@ -90,15 +82,17 @@ class SessionStore(Closing):
             _refuse_other(config, SessionStoreConfig, "config")
         self.memory = memory
         self.retrieval = retrieval
-        self.config: SessionStoreConfig = config or SessionStoreConfig()
+        config = config or SessionStoreConfig()
+        config.check(retrieval)
         self._writer = Writer(memory, Stamps.of(None, None))
-        self._background = BackgroundWork()
-        self.config.check(retrieval)
-        self._upkeep = _upkeep_of(retrieval, self.config, memory)
-        self._indexes = SessionIndexes(memory)
-        self._catch_up = CatchUp(memory, self._indexes)
-        self._recall = Recall(self.config.weights)
+        self._in_step = InStep(memory, retrieval, config)
+        self._recall = Recall(config.weights)
         self._summaries = prompts.Summaries(memory)
+
+    @property
+    def config(self) -> SessionStoreConfig:
+        """Say how it embeds, ranks and builds; ``reembed`` changes the first."""
+        return self._in_step.config
 
     async def load_context(
         self, session_id: str, k: Optional[int] = None
@@ -127,7 +121,7 @@ class SessionStore(Closing):
         written = await self._writer.save(
             session_id, context, expected_version=expected_version
         )
-        await self._follow(session_id, written)
+        await self._in_step.follow(session_id, written)
         return written.result
 
     async def append_context(
@@ -146,7 +140,7 @@ class SessionStore(Closing):
         written = await self._writer.append(
             session_id, context, create=create, expected_version=expected_version
         )
-        await self._follow(session_id, written)
+        await self._in_step.follow(session_id, written)
         return written.result
 
     async def delete_session(self, session_id: str) -> None:
@@ -157,8 +151,7 @@ class SessionStore(Closing):
         """
         session_id = messages.validate_session_id(session_id)
         await reach(self.memory, self.memory.delete_session(session_id))
-        self._indexes.forget(session_id)
-        await self._remove_session_vectors(session_id)
+        await self._in_step.remove_session(session_id)
 
     async def delete_interaction(
         self, session_id: str, interaction_id: str
@@ -171,7 +164,7 @@ class SessionStore(Closing):
         messages.validate_session_id(session_id)
         messages.validate_message_id(interaction_id, "interaction_id")
         written = await self._writer.delete_interaction(session_id, interaction_id)
-        await self._remove_vectors(session_id, written.removed)
+        await self._in_step.remove(session_id, written.removed)
         return written.result
 
     async def update_interaction(
@@ -196,7 +189,7 @@ class SessionStore(Closing):
             ),
         )
         changed = [{**prepared, "id": interaction_id}] if result.removed else []
-        await self._follow(session_id, Written(changed, result.removed, result))
+        await self._in_step.follow(session_id, Written(changed, result.removed, result))
         return result
 
     async def fork_session(
@@ -246,7 +239,7 @@ class SessionStore(Closing):
         )
         if not dry_run:
             for name, removed in result.removed.items():
-                await self._remove_vectors(name, removed)
+                await self._in_step.remove(name, removed)
         return result
 
     async def erase(
@@ -260,8 +253,7 @@ class SessionStore(Closing):
             self.memory, self.memory.erase(session_id=session_id, where=where)
         )
         for name in receipt.session_ids:
-            self._indexes.forget(name)
-            await self._remove_session_vectors(name)
+            await self._in_step.remove_session(name)
         return receipt
 
     async def add_message_embedding(
@@ -282,9 +274,9 @@ class SessionStore(Closing):
             ConfigurationError: there is no retrieval backend or no ``embed_fn``.
             EmbeddingError: the text could not be embedded.
         """
-        upkeep = self._embedding("add_message_embedding")
+        upkeep = self._in_step.embedding("add_message_embedding")
         entry = _entry(session_id, message_id, text, metadata)
-        await self._add(upkeep, session_id, entry)
+        await self._in_step.add(upkeep, session_id, entry)
 
     def spawn_background_embedding(
         self,
@@ -299,9 +291,9 @@ class SessionStore(Closing):
             The task, or a ``concurrent.futures.Future`` where no event loop runs. A
             failure is also raised by the next ``wait_for_embeddings``.
         """
-        upkeep = self._embedding("spawn_background_embedding")
+        upkeep = self._in_step.embedding("spawn_background_embedding")
         entry = _entry(session_id, message_id, text, metadata)
-        return self._background.start(self._add(upkeep, session_id, entry))
+        return self._in_step.start_to_add(upkeep, session_id, entry)
 
     async def retrieve_relevant(
         self, session_id: str, query: str, k: int = 5, *, mode: str = "hybrid"
@@ -321,10 +313,12 @@ class SessionStore(Closing):
         query = validate_query(query)
         k = validate_count(k)
         mode = validate_mode(mode)
-        upkeep = self._embedding("mode='dense'") if mode == "dense" else self._upkeep
+        upkeep = self._in_step.upkeep
+        if mode == "dense":
+            upkeep = self._in_step.embedding("mode='dense'")
         if k == 0:
             return []
-        session = await self._current(session_id)
+        session = await self._in_step.current(session_id)
         return await self._recall.find(session_id, session, query, k, mode, upkeep)
 
     async def search(
@@ -349,9 +343,9 @@ class SessionStore(Closing):
         """
         query = validate_query(query)
         k = validate_count(k)
-        names = await self._catch_up.session_ids(where, prefix)
-        sessions = {name: await self._current(name) for name in names}
-        return await self._recall.find_across(sessions, query, k, self._upkeep)
+        names = await self._in_step.catch_up.session_ids(where, prefix)
+        sessions = {name: await self._in_step.current(name) for name in names}
+        return await self._recall.find_across(sessions, query, k, self._in_step.upkeep)
 
     async def build_context(
         self,
@@ -401,7 +395,7 @@ class SessionStore(Closing):
         options = dict(checked_options(strategy_opts))
         if query is not None:
             ranked = await self.retrieve_relevant(session_id, query, k=_MOST_RECALLED)
-            session = self._indexes.known(session_id)
+            session = self._in_step.indexes.known(session_id)
             options["ranking"] = [item.message_id for item in ranked]
             options["recent_share"] = recent_share
             options["shorten"] = prompts.shortener(session, query, snippet_chars)
@@ -466,9 +460,11 @@ class SessionStore(Closing):
 
         Raises:
             ConfigurationError: there is no retrieval backend or no ``embed_fn``.
+            InvalidInputError: ``retries``, ``per_minute`` or ``progress`` cannot be
+                taken.
         """
-        upkeep = self._embedding("embed_missing")
-        return await self._catch_up.run(
+        upkeep = self._in_step.embedding("embed_missing")
+        return await self._in_step.catch_up.run(
             upkeep, session_id, retries, per_minute, progress
         )
 
@@ -483,8 +479,8 @@ class SessionStore(Closing):
         Raises:
             ConfigurationError: there is no retrieval backend or no ``embed_fn``.
         """
-        upkeep = self._embedding("embedding_status")
-        return await self._catch_up.status(upkeep, session_id)
+        upkeep = self._in_step.embedding("embedding_status")
+        return await self._in_step.catch_up.status(upkeep, session_id)
 
     async def reembed(
         self,
@@ -512,39 +508,7 @@ class SessionStore(Closing):
             ConfigurationError: there is no retrieval backend, it cannot tell models
                 apart, or the function has no name of its own.
         """
-        retrieval, old_name = self.retrieval, model_name(self.config.embed_fn)
-        new_name = model_name(embed_fn)
-        if retrieval is None or new_name in ("", old_name):
-            raise ConfigurationError(
-                "reembed needs a retrieval backend, and an embed_fn whose name is not "
-                "that of the one in use"
-            )
-        vectors = retrieval.for_model(new_name)
-        if vectors is retrieval.for_model(old_name):
-            raise ConfigurationError(
-                f"{type(retrieval).__name__} cannot keep the vectors of two models "
-                f"apart; make a new one and call embed_missing"
-            )
-        config = replace(self.config, embed_fn=embed_fn)
-        size = config.embed_batch_size
-        upkeep = VectorUpkeep(vectors, embed_fn, size, retrieval, self.memory)
-        run = partial(
-            CatchUp(self.memory, self._indexes).run_anew,
-            retrieval.for_model(old_name),
-            upkeep,
-            retries,
-            per_minute,
-            progress,
-        )
-        report = await run()
-        if report.failed:
-            return report
-        self.config, self._upkeep = config, upkeep
-        # What was written between the pass over its session and the change.
-        report = report.plus(await run())
-        if not report.failed:
-            await reach(retrieval, retrieval.delete_model(old_name))
-        return report
+        return await self._in_step.reembed(embed_fn, retries, per_minute, progress)
 
     async def wait_for_embeddings(self) -> None:
         """Wait until all that was to be embedded is, in whatever loop it was started.
@@ -553,9 +517,7 @@ class SessionStore(Closing):
             EmbeddingError: for everything that failed since the last call, naming the
                 messages without a vector; the first failure is its cause.
         """
-        failures = await self._background.wait()
-        if failures:
-            raise _joined(failures)
+        await self._in_step.wait()
 
     async def close(self) -> None:
         """Wait for the embeddings; what this object was given stays open."""
@@ -569,101 +531,12 @@ class SessionStore(Closing):
 
         return SyncSessionStore.of(self)
 
-    async def _add(self, upkeep: VectorUpkeep, session_id: str, entry: Entry) -> None:
-        await upkeep.add(session_id, [entry])
-        # A backend that cannot be asked for its ids would keep it from being found.
-        self._indexes.note(session_id, entry.message_id, str(entry.metadata["text"]))
-
-    async def _follow(self, session_id: str, written: Written) -> None:
-        """Bring the vectors in step with a write that is stored."""
-        await self._remove_vectors(session_id, written.removed)
-        if self._upkeep is not None and self.config.auto_embed:
-            self._indexes.expect(session_id, [one["id"] for one in written.messages])
-            await self._reporting(
-                session_id, self._upkeep.add(session_id, _entries(written.messages))
-            )
-            await self._remove_late(session_id, written.result)
-
-    async def _remove_late(
-        self, session_id: str, result: Optional[WriteResult]
-    ) -> None:
-        """Take away vectors of messages that others deleted while they were made."""
-        if result is None or await self._indexes.is_at(session_id, result.version):
-            return
-        _, gone = await self._indexes.current(session_id)
-        await self._remove_vectors(session_id, gone)
-
-    async def _remove_vectors(
-        self, session_id: str, message_ids: Sequence[str]
-    ) -> None:
-        if self._upkeep is not None and message_ids:
-            self._indexes.drop(session_id, message_ids)
-            await self._reporting(
-                session_id, self._upkeep.remove(session_id, message_ids)
-            )
-
-    async def _remove_session_vectors(self, session_id: str) -> None:
-        if self._upkeep is not None:
-            await self._reporting(session_id, self._upkeep.remove_session(session_id))
-
-    async def _current(self, session_id: str) -> IndexedSession:
-        """Return what is searched of a session, its vectors in step.
-
-        What a crash or a failing function left without a vector is embedded now.
-        """
-        session, gone = await self._indexes.current(session_id)
-        await self._remove_vectors(session_id, gone)
-        if self._upkeep is not None and self.config.auto_embed:
-            await self._reporting(
-                session_id, self._catch_up.on_use(session_id, session, self._upkeep)
-            )
-        return session
-
-    async def _reporting(self, session_id: str, work: Awaitable[object]) -> None:
-        """Await work on vectors that must not fail what it follows, which is stored."""
-        try:
-            await work
-        except EmbeddingError as error:
-            _logger.warning(
-                "session %r: the vectors of %d messages are not in step: %s",
-                session_id,
-                len(error.message_ids),
-                error,
-            )
-            self._background.report(error)
-
-    def _embedding(self, operation: str) -> VectorUpkeep:
-        if self._upkeep is None or not self._upkeep.embeds:
-            raise ConfigurationError(
-                f"{operation} needs a retrieval backend and an embedding function: "
-                f"SessionStore(memory, retrieval, SessionStoreConfig(embed_fn=...))"
-            )
-        return self._upkeep
-
 
 def _refuse_other(part: object, kind: Type[object], name: str) -> None:
     if not isinstance(part, kind):
         raise ConfigurationError(
             f"{name} is of type {type(part).__name__}; pass a {kind.__name__}"
         )
-
-
-def _upkeep_of(
-    retrieval: Optional[RetrievalBackend],
-    config: SessionStoreConfig,
-    memory: MemoryBackend,
-) -> Optional[VectorUpkeep]:
-    if retrieval is None:
-        return None
-    vectors = retrieval.for_model(model_name(config.embed_fn))
-    size = config.embed_batch_size
-    return VectorUpkeep(vectors, config.embed_fn, size, retrieval, memory)
-
-
-def _entries(written: List[Message]) -> List[Entry]:
-    """Return what there is to embed; a message without text has no vector."""
-    documents = map(document_of, written)
-    return [entry_of(document) for document in documents if document.text]
 
 
 def _entry(
@@ -675,17 +548,3 @@ def _entry(
     if metadata is not None:
         metadata = messages.copy_object(metadata, "metadata")
     return Entry(message_id, text, {"text": text, **(metadata or {})})
-
-
-def _joined(failures: List[BaseException]) -> EmbeddingError:
-    ids: List[str] = []
-    for failure in failures:
-        ids.extend(getattr(failure, "message_ids", ()))
-    first = failures[0]
-    joined = EmbeddingError(
-        f"{len(ids)} messages are without a vector: {first}",
-        session_id=getattr(first, "session_id", None),
-        message_ids=ids,
-    )
-    joined.__cause__ = first
-    return joined

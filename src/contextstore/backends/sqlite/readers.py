@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from typing import Callable, List, TypeVar
+from typing import Callable, List, Optional, TypeVar
 
 from contextstore._hop import Worker
 from contextstore.backends.sqlite.connections import BUSY_SECONDS, MEMORY, open_reader
 from contextstore.backends.sqlite.failures import mapped
 from contextstore.backends.sqlite.process_lock import ProcessLock
+from contextstore.backends.sqlite.watch import FileVersion, Watch
 from contextstore.backends.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -32,6 +33,14 @@ class Readers:
         self._idle: List[sqlite3.Connection] = []
         self._closed = False
         self._worker = Worker("contextstore-sqlite-read")
+        self._watch = Watch(location)
+
+    def version(self) -> Optional[FileVersion]:
+        """Return what every commit to the file changes; None where it is not known."""
+        # In memory there is one connection, and it does not count its own commits.
+        if self._location == MEMORY or self._writer.connection is None:
+            return None
+        return self._watch.version()
 
     def read(
         self, query: Callable[[sqlite3.Connection], T], *, snapshot: bool = False
@@ -63,6 +72,7 @@ class Readers:
     def close(self) -> None:
         """Close the connections that nobody uses now, and each other one after use."""
         self._worker.close()
+        self._watch.close()
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections import OrderedDict
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from contextstore import messages
+from contextstore._lifecycle import renew_after_fork
 from contextstore.backends.sqlite import vector_rows
 from contextstore.backends.sqlite.vector_rows import Head, StoredVector, VectorPlace
+from contextstore.backends.sqlite.watch import FileVersion
 from contextstore.retrieval.session_vectors import SessionVectors
 from contextstore.retrieval.vectors import from_bytes
 
@@ -62,11 +63,16 @@ class CachedSession:
     """Be the vectors of one session and model as they were at some state of the file.
 
     Hold the lock while you use one.
+
+    Attributes:
+        head: the state that the vectors are of; None where none are held.
+        in_file: a version of the file, and the state that the session had there.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.head: Optional[Head] = None
+        self.in_file: Tuple[Optional[FileVersion], Optional[Head]] = (None, None)
         self.vectors = SessionVectors(1)
         self._beside = 0
 
@@ -125,33 +131,28 @@ class VectorCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._renew()
+        self.renew()
+        renew_after_fork(self)
 
-    def _renew(self) -> None:
-        self._pid = os.getpid()
+    def renew(self) -> None:
+        """Hold nothing, in a forked child too, where a lock may be held for ever."""
         self._lock = threading.Lock()
         self._sessions: OrderedDict[Key, CachedSession] = OrderedDict()
         # What each was found to take, and all together.
         self._sizes: Dict[Key, int] = {}
         self.nbytes = 0
 
-    def _own_lock(self) -> threading.Lock:
-        if self._pid != os.getpid():
-            # A thread of the parent may have held a lock when this process was forked.
-            self._renew()
-        return self._lock
-
     def at(self, key: Key) -> CachedSession:
         """Return a session, as the one used last; one that was not held is empty."""
         session = self.held(key)
         if session is None:
-            with self._own_lock():
+            with self._lock:
                 session = self._sessions.setdefault(key, CachedSession())
         return session
 
     def held(self, key: Key) -> Optional[CachedSession]:
         """Return a session, as the one used last, where it is held."""
-        with self._own_lock():
+        with self._lock:
             session = self._sessions.get(key)
             if session is not None:
                 self._sessions.move_to_end(key)
@@ -159,7 +160,7 @@ class VectorCache:
 
     def settle(self, key: Key, session: CachedSession) -> None:
         """Count a session that has grown, and let go of what is then too much."""
-        with self._own_lock():
+        with self._lock:
             if self._sessions.get(key) is not session:
                 return
             size = session.nbytes
@@ -171,6 +172,6 @@ class VectorCache:
 
     def drop(self, key: Key) -> None:
         """Let go of a session."""
-        with self._own_lock():
+        with self._lock:
             if self._sessions.pop(key, None) is not None:
                 self.nbytes -= self._sizes.pop(key, 0)

@@ -37,7 +37,12 @@ from contextstore.messages import (
 )
 from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.session_vectors import Hit, SessionVectors
-from contextstore.retrieval.sqlite.cache import VectorCache, loaded_blocks, size_of
+from contextstore.retrieval.sqlite.cache import (
+    CachedSession,
+    VectorCache,
+    loaded_blocks,
+    size_of,
+)
 from contextstore.retrieval.vector_store import (
     SessionHit,
     TakesLongError,
@@ -189,10 +194,16 @@ class SQLiteEmbeddingStore(VectorStore):
     ) -> Dict[str, Dict[str, Any]]:
         place = self._place(session_id)
 
+        def look_up(vectors: SessionVectors) -> Dict[str, Dict[str, Any]]:
+            return vectors.metadata_of(message_ids)
+
         def query(connection: sqlite3.Connection) -> Dict[str, Dict[str, Any]]:
             found = vector_rows.read_some(connection, place, message_ids)
             return {one: messages.decode(metadata) for one, metadata, _ in found}
 
+        held = self._use_held(session_id, [], look_up, inline=True)
+        if held is not None:
+            return held
         return await self._engine.readers.fetch(query, snapshot=True)
 
     def _search(
@@ -339,14 +350,13 @@ class SQLiteEmbeddingStore(VectorStore):
     ) -> Optional[T]:
         """Do something with a session that is held as it is in the file; else None.
 
-        It is what nearly every search comes to: one statement, then memory alone.
+        It is what nearly every search comes to: a glance at the file, then memory
+        alone.
         """
         session = self._cache.held((self._model, session_id))
         if session is None:
             return None
-        head = self._engine.readers.read(
-            partial(vector_rows.find_head, session_id=session_id, model=self._model)
-        )
+        head = self._head_of(session, session_id)
         if head is None or not session.lock.acquire(blocking=not inline):
             return None
         try:
@@ -359,6 +369,19 @@ class SQLiteEmbeddingStore(VectorStore):
             return use(session.vectors)
         finally:
             session.lock.release()
+
+    def _head_of(self, session: CachedSession, session_id: str) -> Optional[Head]:
+        """Return the state of a session in the file; read it where that changed."""
+        readers = self._engine.readers
+        version = readers.version()
+        read_at, head = session.in_file
+        if version is None or version != read_at:
+            head = readers.read(
+                partial(vector_rows.find_head, session_id=session_id, model=self._model)
+            )
+            # The version was read first: the state is of it, or of a later one.
+            session.in_file = (version, head)
+        return head
 
     def _read(self, query: Callable[[sqlite3.Connection], T], inline: bool) -> T:
         engine = self._engine

