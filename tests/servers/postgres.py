@@ -95,7 +95,7 @@ class Postgres:
                 [str(self._binaries / "postgres"), "-D", str(self.data), *options],
                 stdout=log,
                 stderr=log,
-                **_identity(),
+                **identity(),
             )
         self._wait()
 
@@ -158,7 +158,7 @@ class Postgres:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
-            **_identity(),
+            **identity(),
         )
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stdout.decode()}")
@@ -203,7 +203,7 @@ def free_port() -> int:
         return port
 
 
-def _identity() -> Dict[str, Any]:
+def identity() -> Dict[str, Any]:
     """Return how a process is started as somebody whom Postgres does not refuse."""
     if os.geteuid() != 0:
         return {}
