@@ -319,5 +319,9 @@ def _complete(options: Options) -> str:
 def _location(dsn: str) -> str:
     """Return what errors call the database: hosts and name, never the password."""
     parts = require("psycopg.conninfo", "postgres").conninfo_to_dict(dsn)
-    host, port = parts.get("host", ""), parts.get("port", "")
-    return f"postgresql://{host}{port and f':{port}'}/{parts.get('dbname', '')}"
+    hosts = str(parts.get("host") or "").split(",")
+    ports = str(parts.get("port") or "").split(",")
+    # One port stands for all hosts, and an empty one for the usual.
+    pairs = zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts))
+    named = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
+    return f"postgresql://{named}/{parts.get('dbname') or ''}"
