@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Optional, Set
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_all_may_be_the_first(url: str, tmp_path: Path) -> None:
 
 
 def test_many_sessions_from_many_tasks(url: str, tmp_path: Path) -> None:
-    """Be short for 10,000 sessions, which `python -m tests.servers.crowded` makes."""
+    """Be short for the 10,000 sessions of `python -m benchmarks.servers.redis`."""
     memory = RedisMemory(url, namespace=namespace(tmp_path))
     numbers = iter(range(1500))
 
@@ -56,8 +57,8 @@ def test_many_sessions_from_many_tasks(url: str, tmp_path: Path) -> None:
 
     async def run() -> None:
         await asyncio.gather(*(work() for _ in range(64)))
-        listed = set()
-        cursor = None
+        listed: Set[str] = set()
+        cursor: Optional[str] = None
         while True:
             page = await memory.list_sessions(limit=500, cursor=cursor)
             listed.update(one.session_id for one in page.sessions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, List, NamedTuple
 
 import pytest
 
@@ -111,7 +111,7 @@ def test_what_no_replica_has_is_never_acknowledged(pair: Pair) -> None:
     for _ in range(2):
         with pytest.raises(UnavailableError):
             memory.append_context("s", [message(2)])
-    attempts = [
+    attempts: List[Callable[[], object]] = [
         lambda: memory.save_context("s", [message(1), message(3)]),
         lambda: memory.delete_interaction("s", "m3"),
         lambda: memory.set_metadata("s", {"a": 1}),

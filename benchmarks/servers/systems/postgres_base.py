@@ -1,4 +1,4 @@
-"""Say what a store on Postgres has to do to be measured, and find one by its name."""
+"""Say what a store on a server has to do to be measured, and find one by its name."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _SYSTEMS = {
     "langgraph": ("postgres_langgraph", "LangGraph"),
     "langchain": ("postgres_langchain", "LangChain"),
     "llamaindex": ("postgres_llamaindex", "LlamaIndex"),
+    "redis-bare": ("redis_bare", "Bare"),
+    "redis-ours": ("redis_ours", "Ours"),
+    "redis-openai-agents": ("redis_openai_agents", "OpenAIAgents"),
+    "redis-langchain": ("redis_langchain", "LangChain"),
+    "redis-llamaindex": ("redis_llamaindex", "LlamaIndex"),
 }
 
 
@@ -23,7 +28,7 @@ class System:
     """Be one store of conversations, in a database of its own.
 
     Args:
-        dsn: the address of the database.
+        dsn: the address of the database; for Redis, its URL.
     """
 
     def __init__(self, dsn: str) -> None:
