@@ -63,13 +63,19 @@ def fill(server: Postgres, database: str, messages: int) -> None:
     server.ask("VACUUM ANALYZE", database)
 
 
-async def measure(memories: Dict[int, PostgresMemory]) -> Dict[int, List[float]]:
-    """Return microseconds a load, for each number of messages, one figure a round."""
+async def measure(
+    memories: Dict[int, PostgresMemory], most: int
+) -> Dict[int, List[float]]:
+    """Return microseconds a load, for each number of messages, one figure a round.
+
+    Args:
+        most: out of how many sessions those are chosen that are loaded.
+    """
     chance = random.Random(1)
     times: Dict[int, List[float]] = {count: [] for count in memories}
     for number in range(_ROUNDS + 1):
         for count, memory in memories.items():
-            sessions = count // _A_SESSION
+            sessions = min(count // _A_SESSION, most)
             names = [f"s{chance.randrange(sessions)}" for _ in range(_LOADS)]
             start = time.perf_counter()
             for name in names:
@@ -83,7 +89,14 @@ async def measure(memories: Dict[int, PostgresMemory]) -> Dict[int, List[float]]
 def run(most: int) -> Dict[str, Any]:
     """Fill, measure and compare."""
     binaries = needed()
-    settings = {"fsync": "off", "max_wal_size": "4GB", "shared_buffers": "512MB"}
+    settings = {
+        "fsync": "off",
+        "wal_level": "minimal",
+        "max_wal_senders": "0",
+        "max_wal_size": "4GB",
+        "autovacuum": "off",
+        "shared_buffers": "3GB",
+    }
     with place() as folder:
         server = Postgres(folder, reachable(binaries, folder), settings)
         server.create()
@@ -99,13 +112,14 @@ def run(most: int) -> Dict[str, Any]:
                 spent = time.perf_counter() - start
                 print(f"filled {count:,} in {spent:.0f} s", flush=True)
                 memories[count] = PostgresMemory(server.dsn(f"of_{count}"))
-            times = asyncio.run(measure(memories))
+            for which, sessions in (("any", most), ("the same 100", 100)):
+                times = asyncio.run(measure(memories, sessions))
+                for count, found in times.items():
+                    result[f"{which}, of {count:,}, us"] = statistics.median(found)
+                ratios = [b / a for a, b in zip(times[10_000], times[most])]
+                result[f"{which}, ratio"] = statistics.median(ratios)
         finally:
             server.stop()
-    for count, found in times.items():
-        result[f"last 20 of {count:,}, us"] = statistics.median(found)
-    ratios = [b / a for a, b in zip(times[10_000], times[most])]
-    result["ratio"] = statistics.median(ratios)
     result["bytes of the body"] = len(_BODY)
     return result
 
