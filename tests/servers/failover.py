@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from contextstore import PostgresMemory
+from contextstore import MemoryBackend, PostgresMemory
 from tests.servers.postgres import Postgres, hand_over, place, programs, reachable
 
 # An acknowledged commit is in the memory of both: the standby has received it.
@@ -93,7 +93,7 @@ def _made(folder: Path) -> Path:
 class Writers:
     """Append to a session each, one message a call, and note what was acknowledged."""
 
-    def __init__(self, memory: PostgresMemory, count: int) -> None:
+    def __init__(self, memory: MemoryBackend, count: int) -> None:
         self.acknowledged: Dict[str, List[str]] = {f"w{n}": [] for n in range(count)}
         self.times: List[float] = []
         self.errors: List[str] = []
@@ -140,7 +140,8 @@ class Writers:
         return lost, doubled
 
 
-async def _judged(memory: PostgresMemory, fault: Any, writers: int) -> Outcome:
+async def judged(memory: MemoryBackend, fault: Any, writers: int) -> Outcome:
+    """Write from many tasks, have a fault happen, and look for what it did."""
     load = Writers(memory, writers)
     moment = await load.run(fault, 0.7)
     lost, doubled = await load.missing_and_doubled()
@@ -170,7 +171,7 @@ def run_failover(writers: int = 32) -> Outcome:
         pair.start()
         try:
             memory = PostgresMemory(pair.dsn, partitions=4, pool_size=16)
-            return asyncio.run(_judged(memory, pair.fail_over, writers))
+            return asyncio.run(judged(memory, pair.fail_over, writers))
         finally:
             pair.stop()
 
@@ -190,7 +191,7 @@ def run_restart(writers: int = 8) -> Outcome:
 
         try:
             memory = PostgresMemory(server.dsn(), partitions=4)
-            return asyncio.run(_judged(memory, fault, writers))
+            return asyncio.run(judged(memory, fault, writers))
         finally:
             server.stop()
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 
-from contextstore import PostgresMemory
+from contextstore import PostgresMemory, RedisMemory
 
 VARIABLE = "CONTEXTSTORE_TEST_PG_URL"
+VALKEY_VARIABLE = "CONTEXTSTORE_TEST_VALKEY_URL"
 
 
 def postgres(path: str) -> PostgresMemory:
@@ -26,3 +27,9 @@ def postgres(path: str) -> PostgresMemory:
         except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             pass
     return PostgresMemory(f"{server}/{name}", partitions=2, pool_size=4)
+
+
+def redis(path: str) -> RedisMemory:
+    """Open the namespace that stands for a path."""
+    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    return RedisMemory(os.environ[VALKEY_VARIABLE], namespace=name)

@@ -91,11 +91,13 @@ class Postgres:
         settings["unix_socket_directories"] = ""
         options = [f"-c{name}={value}" for name, value in settings.items()]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            # Without its type: not all checkers see that a dict holds no ``text``.
+            start: Any = subprocess.Popen
+            self._process = start(
                 [str(self._binaries / "postgres"), "-D", str(self.data), *options],
                 stdout=log,
                 stderr=log,
-                **_identity(),
+                **identity(),
             )
         self._wait()
 
@@ -158,7 +160,7 @@ class Postgres:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
-            **_identity(),
+            **identity(),
         )
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stdout.decode()}")
@@ -203,7 +205,7 @@ def free_port() -> int:
         return port
 
 
-def _identity() -> Dict[str, Any]:
+def identity() -> Dict[str, Any]:
     """Return how a process is started as somebody whom Postgres does not refuse."""
     if os.geteuid() != 0:
         return {}

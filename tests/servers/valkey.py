@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Set
+from typing import Any, Callable, List, Optional, Sequence, Set
 
 import server_binaries
 
@@ -194,6 +194,11 @@ class Cluster:
             if first <= slot <= last:
                 return next(one for one in self.servers if one.port == master[1])
         raise AssertionError(f"nobody serves slot {slot}")
+
+    def masters(self) -> List[Valkey]:
+        """Return the servers that serve slots now."""
+        ports = {one[2][1] for one in self._any().ask("CLUSTER", "SLOTS")}
+        return [one for one in self.servers if one.port in ports]
 
     def repair(self) -> None:
         """Start again what was killed, and wait until everyone is in place."""

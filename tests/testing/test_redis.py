@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contextstore import MemoryBackend, RedisMemory, SQLiteMemory, TieredMemory
+from contextstore import (
+    MemoryBackend,
+    PostgresMemory,
+    RedisMemory,
+    SQLiteMemory,
+    TieredMemory,
+)
 from contextstore.testing import MemoryBackendConformance
+from tests.servers.shared import database_of
 from tests.servers.shared_valkey import cluster, valkey
 from tests.servers.valkey import namespace
 
@@ -40,6 +47,18 @@ class TestTiered(MemoryBackendConformance):
     def make(self, tmp_path: Path) -> MemoryBackend:
         cache = RedisMemory(valkey().url, namespace=namespace(tmp_path))
         return TieredMemory(SQLiteMemory(tmp_path / "chat.db"), cache, window=5)
+
+    def reopen(self, tmp_path: Path) -> MemoryBackend:
+        return self.make(tmp_path)
+
+
+class TestTieredOnPostgres(MemoryBackendConformance):
+    capabilities = ALL - {"backup"}
+
+    def make(self, tmp_path: Path) -> MemoryBackend:
+        record = PostgresMemory(database_of(tmp_path), partitions=4)
+        cache = RedisMemory(cluster().url, namespace=namespace(tmp_path))
+        return TieredMemory(record, cache, window=5)
 
     def reopen(self, tmp_path: Path) -> MemoryBackend:
         return self.make(tmp_path)

@@ -72,6 +72,11 @@ class Options(NamedTuple):
     pool_size: int
     prepare_threshold: Optional[int]
 
+    @property
+    def plans_once(self) -> bool:
+        """Tell whether the server is to keep the plans of statements."""
+        return self.prepare_threshold is not None
+
     @classmethod
     def checked(
         cls,
@@ -93,29 +98,38 @@ class Options(NamedTuple):
 class Session:
     """Be one connection while a piece of work has it.
 
+    Args:
+        plans_once: whether the server keeps plans that fit all values.
+
     Attributes:
         connection: that of psycopg, in autocommit mode.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, plans_once: bool) -> None:
         self.connection = connection
+        self._plans_once = plans_once
+        # The driver takes literals alone, to keep values out; here they are constants.
+        self._execute: Any = connection.execute
 
     async def fetch(self, statement: str, values: Mapping[str, Any]) -> List[Row]:
         """Run one statement in a transaction of its own, and return its rows."""
-        cursor = await self.connection.execute(statement, values, binary=True)
-        return await cursor.fetchall()
+        cursor = await self._execute(statement, values, binary=True)
+        rows: List[Row] = await cursor.fetchall()
+        return rows
 
     async def fetch_by_values(
         self, statement: str, values: Mapping[str, Any]
     ) -> List[Row]:
         """Run a statement whose best plan hangs on the values: a list, or a search."""
+        if not self._plans_once:
+            return await self.fetch(statement, values)
         async with self.connection.transaction():
             await self.run("SET LOCAL plan_cache_mode = force_custom_plan")
             return await self.fetch(statement, values)
 
     async def run(self, statement: str) -> None:
         """Run a statement, or several, that give no rows."""
-        await self.connection.execute(statement)
+        await self._execute(statement)
 
 
 class Engine:
@@ -199,7 +213,7 @@ class Engine:
             max(deadline - time.monotonic(), 0.0), cut, connection
         )
         try:
-            session = Session(connection)
+            session = Session(connection, plans_once=self._options.plans_once)
             if not self._ready:
                 await schema.bring_up_to_date(session, self.location, self._partitions)
                 self._ready = True
@@ -296,7 +310,7 @@ def _complete(options: Options) -> str:
             "postgresql://user@host/database, or keywords and values"
         ) from error
     complete = {**_LIVENESS, **given}
-    if options.prepare_threshold is not None:
+    if options.plans_once:
         complete["options"] = f"{given.get('options', '')} {_GENERIC}".strip()
     if "," in str(given.get("host", "")):
         # Of several servers only the primary can be written.
@@ -308,5 +322,9 @@ def _complete(options: Options) -> str:
 def _location(dsn: str) -> str:
     """Return what errors call the database: hosts and name, never the password."""
     parts = require("psycopg.conninfo", "postgres").conninfo_to_dict(dsn)
-    host, port = parts.get("host", ""), parts.get("port", "")
-    return f"postgresql://{host}{port and f':{port}'}/{parts.get('dbname', '')}"
+    hosts = str(parts.get("host") or "").split(",")
+    ports = str(parts.get("port") or "").split(",")
+    # One port stands for all hosts, and an empty one for the usual.
+    pairs = zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts))
+    named = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
+    return f"postgresql://{named}/{parts.get('dbname') or ''}"

@@ -23,6 +23,14 @@ _AWAY_CLASS = "08"
 _OVERTAKEN = ("40001", "40P01")
 _BUSY = ("55P03", "57014")
 
+# Parts of what a server says to who may not connect; in another language it is asked
+# again until the time is up.
+_HOPELESS = (
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "unsupported startup parameter",
+)
 # No connection, no right to connect, no resources, no operator's leave, no disk.
 _CANNOT = ("08", "25006", "28", "3D", "42501", "53", "57", "58")
 _DAMAGED = ("XX001", "XX002")
@@ -50,7 +58,10 @@ def is_away(error: BaseException) -> bool:
     """Tell whether an error says that the server cannot be reached, or not yet."""
     code = code_of(error)
     if code is None:
-        return isinstance(error, (driver().OperationalError, OSError))
+        # libpq gives no code for what a server answers to a new connection.
+        hopeless = any(part in str(error) for part in _HOPELESS)
+        lost = isinstance(error, (driver().OperationalError, OSError))
+        return lost and not hopeless
     return code in _AWAY or code.startswith(_AWAY_CLASS)
 
 

@@ -203,10 +203,10 @@ async def keep(
         "metadata": [row[1] for row in rows],
         "vectors": [row[2] for row in rows],
     }
-    overtaken = True
-    while overtaken:
+    while True:
         ((fits, stored, overtaken),) = await engine.fetch(_KEEP, values)
-    return None if fits else stored
+        if not overtaken:
+            return None if fits else stored
 
 
 async def load(

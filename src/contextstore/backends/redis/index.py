@@ -74,7 +74,7 @@ class Index:
         """Put a session into the index before it is made."""
         key = self.bucket_of(session_id)
         command = ("ZADD", key, "NX", 0, session_id.encode("utf-8"))
-        await self._link.ask(Request(key, command, writes=True))
+        await self._link.ask(Request(key, command))
 
     def touch(self, session_id: str, changed: int, *, at_once: bool = False) -> None:
         """Note that a session was changed, and some time tell the servers.
@@ -115,7 +115,7 @@ class Index:
             for session_id in session_ids:
                 self._touched.pop(session_id, None)
         requests = [
-            Request(key, ("ZREM", key, session_id.encode("utf-8")), writes=True)
+            Request(key, ("ZREM", key, session_id.encode("utf-8")))
             for session_id in session_ids
             for key in [self.bucket_of(session_id)]
         ]
@@ -145,7 +145,7 @@ class Index:
             members += [-changed, session_id.encode("utf-8")]
         return [
             # LT: a touch that comes late does not undo a later one.
-            Request(key, ("ZADD", key, "LT", *members), writes=True)
+            Request(key, ("ZADD", key, "LT", *members))
             for key, members in by_bucket.items()
         ]
 

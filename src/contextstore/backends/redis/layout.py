@@ -1,15 +1,16 @@
 """Say how a session lies in a server: the names of its keys, the bytes of a message.
 
-A session is four keys with one hash tag, so that they lie in one slot of a cluster and
-one script can change them together:
+A session is three keys with one hash tag, so that they lie in one slot of a cluster and
+one script can change them together. All three are there as soon as it has a message: to
+a script over keys of which one is missing, a cluster would say "try again" for as long
+as it moves their slot.
 
 - ``...:h``, the head, a hash: ``v`` version, ``b`` the position before the first
   message, ``n`` how many there are, ``p`` the positions of pinned ones, ``c`` and ``u``
-  when it was made and changed, ``m`` metadata, ``t`` the token of the last change that
-  was no append;
+  when it was made and changed, ``m`` metadata, ``s`` summaries, ``t`` the token of the
+  last change that was no append;
 - ``...:m``, a list: an element a message;
-- ``...:i``, a hash: 16 bytes of digest of an id, and the position of its message;
-- ``...:s``, a string: the summaries, as JSON.
+- ``...:i``, a hash: 16 bytes of digest of an id, and the position of its message.
 """
 
 from __future__ import annotations
@@ -37,13 +38,12 @@ class Keys(NamedTuple):
     head: bytes
     messages: bytes
     ids: bytes
-    summaries: bytes
 
     @classmethod
     def of(cls, namespace: str, session_id: str) -> Keys:
         """Return the keys of a session."""
         tag = f"{{{namespace}:{session_id}}}".encode()
-        return cls(tag + b":h", tag + b":m", tag + b":i", tag + b":s")
+        return cls(tag + b":h", tag + b":m", tag + b":i")
 
 
 def session_of(namespace: str, key: bytes) -> str:

@@ -51,6 +51,8 @@ class RedisMemory(MemoryBackend):
             ``redis+sentinel://host1:26379,host2:26379/master``; ``valkey`` is the same.
             Options of redis-py may follow a question mark.
         replicas: how many replicas have to have a write before it returns (WAIT).
+        if_fewer: ``raise`` an error while fewer are connected, as after a failover that
+            nobody repaired yet; or ``accept`` as few as there are, even none.
         fsync: let the write be on the disk of the server, and of those replicas, before
             it returns (WAITAOF: Valkey or Redis 7.2, with ``appendonly yes``).
         confirm_within: seconds that one attempt waits for both; after ``deadline`` the
@@ -75,6 +77,7 @@ class RedisMemory(MemoryBackend):
         url: str,
         *,
         replicas: int = 0,
+        if_fewer: str = "raise",
         fsync: bool = False,
         confirm_within: float = 1.0,
         ttl: Optional[timedelta] = None,
@@ -84,7 +87,7 @@ class RedisMemory(MemoryBackend):
         id_factory: Optional[IdFactory] = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        confirmation = _confirmation(replicas, fsync, confirm_within, timeout)
+        confirmation = _confirmation(replicas, if_fewer, fsync, confirm_within, timeout)
         if not _NAMESPACE.fullmatch(str(namespace)):
             raise ConfigurationError(
                 "namespace has 1 to 64 letters, digits and . _ : / - of ASCII"
@@ -384,7 +387,7 @@ def _interaction_id(value: str, path: str = "interaction_id") -> str:
 
 
 def _confirmation(
-    replicas: object, fsync: bool, seconds: float, timeout: float
+    replicas: object, if_fewer: str, fsync: bool, seconds: float, timeout: float
 ) -> Confirmation:
     if not isinstance(replicas, int) or replicas is True or replicas < 0:
         raise ConfigurationError("replicas has to be a non-negative int")
@@ -392,7 +395,9 @@ def _confirmation(
         raise ConfigurationError(
             "confirm_within has to be more than 0 and less than timeout"
         )
-    return Confirmation(int(replicas), fsync, seconds)
+    if if_fewer not in ("raise", "accept"):
+        raise ConfigurationError("if_fewer is 'raise' or 'accept'")
+    return Confirmation(int(replicas), fsync, seconds, if_fewer == "accept")
 
 
 def _milliseconds(ttl: Any) -> Optional[int]:

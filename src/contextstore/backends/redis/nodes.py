@@ -9,12 +9,14 @@ caller does its round trip in its own thread. Nothing here belongs to an event l
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from contextstore._hop import OwnThread, Ticket, deliver, running_loop
 from contextstore.backends.redis.failures import NotConfirmedError
+from contextstore.errors import ConfigurationError
 
 Command = Tuple[Any, ...]
 Exchange = Callable[[Sequence[Command]], List[Any]]
@@ -23,6 +25,8 @@ Host = Tuple[str, int]
 # A batch must not hold up its first caller, nor fill the buffers of the server.
 _MOST_TOGETHER = 128
 _MOST_IDLE = 16
+# For how long fewer replicas than wanted are taken to be all that there are.
+_TRUSTED_SECONDS = 1.0
 
 
 class Confirmation(NamedTuple):
@@ -33,11 +37,13 @@ class Confirmation(NamedTuple):
         disk: whether it is in the append-only file of the server, on the disk, and in
             those of the replicas.
         seconds: how long to wait for it at most in one attempt.
+        accepts_fewer: whether those replicas that are connected will do.
     """
 
     replicas: int
     disk: bool
     seconds: float
+    accepts_fewer: bool = False
 
     @property
     def is_asked_for(self) -> bool:
@@ -54,6 +60,10 @@ class Confirmation(NamedTuple):
     def fault(self, reply: Any) -> Optional[BaseException]:
         """Return what is lacking after the wait; None where all is confirmed."""
         if isinstance(reply, BaseException):
+            if "appendonly" in str(reply):
+                return ConfigurationError(
+                    "fsync=True needs a server with appendonly yes"
+                )
             return reply
         disks, replicas = reply if self.disk else (1, reply)
         if disks < 1:
@@ -63,6 +73,32 @@ class Confirmation(NamedTuple):
                 f"{replicas} of {self.replicas} replicas confirmed it in time"
             )
         return None
+
+
+class Connected:
+    """Know how many replicas a server can be asked to wait for.
+
+    Where fewer are connected than wanted and that is accepted, a write waits for these
+    alone; every second it is tried anew with all that are wanted.
+    """
+
+    def __init__(self, confirmation: Confirmation) -> None:
+        self._confirmation = confirmation
+        self._fewer: Optional[int] = None
+        self._until = 0.0
+
+    def wanted(self) -> Confirmation:
+        """Return what the next write waits for."""
+        if self._fewer is None or time.monotonic() > self._until:
+            return self._confirmation
+        return self._confirmation._replace(replicas=self._fewer)
+
+    def look(self, info: Any) -> None:
+        """Note how many replicas a server says it has (``INFO replication``)."""
+        online = bytes(info).count(b"state=online")
+        fewer = online < self._confirmation.replicas
+        self._fewer = online if fewer else None
+        self._until = time.monotonic() + _TRUSTED_SECONDS
 
 
 class Node:
@@ -87,6 +123,7 @@ class Node:
         self._lock = threading.RLock()
         self._idle: List[Any] = []
         self._closed = False
+        self._connected = Connected(confirmation)
         self.reader = Lane(self.exchange, "contextstore-redis-read")
         self.writer = Lane(self.write, "contextstore-redis-write")
 
@@ -112,10 +149,14 @@ class Node:
         """Send commands that write, and wait for what was asked to confirm them."""
         if not self._confirmation.is_asked_for:
             return self.exchange(commands)
-        *replies, confirmed = self.exchange([*commands, self._confirmation.command()])
-        fault = self._confirmation.fault(confirmed)
+        wanted = self._connected.wanted()
+        *replies, confirmed = self.exchange([*commands, wanted.command()])
+        fault = wanted.fault(confirmed)
         if fault is None:
             return replies
+        if isinstance(fault, NotConfirmedError) and wanted.accepts_fewer:
+            # The next attempt waits for those that are there.
+            self._connected.look(*self.exchange([("INFO", "replication")]))
         return [
             reply if isinstance(reply, BaseException) else fault for reply in replies
         ]

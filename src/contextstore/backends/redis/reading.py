@@ -60,18 +60,20 @@ async def load_pinned(room: Room, session_id: str) -> List[Message]:
 
 async def load_summaries(room: Room, session_id: str) -> Dict[str, str]:
     """Return the summaries kept beside a session."""
-    key = room.keys(session_id).summaries
-    encoded = (await room.link.ask(Request(key, ("GET", key)))).value
+    encoded = await _head_field(room, session_id, "s")
     return {} if encoded is None else messages.decode(encoded)
 
 
 async def metadata_of(room: Room, session_id: str) -> Optional[bytes]:
     """Return the encoded metadata of a session, or None where it does not exist."""
+    return await _head_field(room, session_id, "m")
+
+
+async def _head_field(room: Room, session_id: str, name: str) -> Optional[bytes]:
     key = room.keys(session_id).head
-    encoded: Optional[bytes] = (
-        await room.link.ask(Request(key, ("HGET", key, "m")))
-    ).value
-    return encoded
+    value: Optional[bytes]
+    value, _ = await room.link.ask(Request(key, ("HGET", key, name)))
+    return value
 
 
 async def info(room: Room, session_id: str) -> SessionInfo:

@@ -355,7 +355,7 @@ async def save_summaries(
     room: Room, session_id: str, summaries: Mapping[str, str]
 ) -> None:
     """Make these the summaries of a session; its version stays."""
-    encoded = messages.encode(dict(summaries)) if summaries else b""
+    encoded = messages.encode(dict(summaries))
     answer = await room.run(SUMMARIZE, session_id, encoded)
     if answer.value == b"missing":
         raise SessionNotFoundError.of(session_id)

@@ -36,4 +36,5 @@ APPEND = Script("append", writes=True)
 CHANGE = Script("change", writes=True)
 DELETE = Script("delete", writes=True)
 SUMMARIZE = Script("summarize", writes=True)
-FORGET = Script("forget", writes=True)
+# The index waits for nobody: what it loses is found again.
+FORGET = Script("forget", writes=False)

@@ -1,6 +1,6 @@
 -- Add messages at the end of a session: all of them or none, in one step.
 --
--- KEYS: head, messages, ids, summaries
+-- KEYS: head, messages, ids
 -- ARGV: 1 the version expected, or ""    2 the version of a new session, or ""
 --       3 milliseconds to live, or ""    4 "1" to write something even for a repeat
 --       5... a message each: 16 bytes of digest, seal, flags, body

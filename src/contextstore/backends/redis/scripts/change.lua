@@ -1,6 +1,6 @@
 -- Change a session in any way but by appending, if it is as the caller read it.
 --
--- KEYS: head, messages, ids, summaries
+-- KEYS: head, messages, ids
 -- ARGV: 1 the version that was read, "" where there was no session
 --       2 a token of this change         3 the new version
 --       4 the position before the first message    5 positions of pinned messages
@@ -70,7 +70,7 @@ if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'm', ARGV[6])
 end
 if ARGV[8] ~= '' then
-  redis.call('SET', KEYS[4], ARGV[8])
+  redis.call('HSET', KEYS[1], 's', ARGV[8])
 end
 if ARGV[7] ~= '' then
   for _, key in ipairs(KEYS) do

@@ -1,0 +1,421 @@
+"""What RedisMemory promises beyond the conformance suite."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+
+from contextstore import (
+    ClosedError,
+    ConflictError,
+    CorruptDataError,
+    RedisMemory,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+from contextstore.backends.redis.layout import Keys
+from contextstore.testing.memory_suite import bare, message, numbered
+from tests.servers.proxy import Proxy
+from tests.servers.shared_valkey import valkey
+from tests.servers.valkey import namespace
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    return namespace(tmp_path)
+
+
+@pytest.fixture
+def memory(name: str) -> Iterator[RedisMemory]:
+    memory = RedisMemory(valkey().url, namespace=name)
+    yield memory
+    memory.sync.close()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    proxy = Proxy(valkey().port)
+    yield proxy
+    proxy.close()
+
+
+def behind(proxy: Proxy, name: str, **options: Any) -> RedisMemory:
+    return RedisMemory(f"redis://127.0.0.1:{proxy.port}", namespace=name, **options)
+
+
+def ask(*command: Any) -> Any:
+    return valkey().ask(*command)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_append_and_a_load_are_one_round_trip_each(
+    proxy: Proxy, name: str, is_async: bool
+) -> None:
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", numbered(0, 400))
+    memory.sync.append_context("s", [bare("warm")])
+    memory.sync.load_context("s", 1)
+    # One thread a lane has its connection from then on.
+    if is_async:
+        asyncio.run(_appended_and_loaded(memory))
+    before = proxy.round_trips
+    if is_async:
+        asyncio.run(_appended_and_loaded(memory))
+    else:
+        memory.sync.append_context("s", [bare("one"), bare("two")])
+        memory.sync.load_context("s", 20)
+    assert proxy.round_trips - before == 2
+    memory.sync.close()
+
+
+async def _appended_and_loaded(memory: RedisMemory) -> None:
+    await memory.append_context("s", [bare("one"), bare("two")])
+    assert len(await memory.load_context("s", 20)) == 20
+
+
+def test_callers_at_once_share_round_trips(proxy: Proxy, name: str) -> None:
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", [])
+    before = proxy.round_trips
+
+    async def run() -> None:
+        proxy.delay = 0.02
+        writes = (memory.append_context("s", [bare("x")]) for _ in range(64))
+        await asyncio.gather(*writes)
+
+    asyncio.run(run())
+    assert proxy.round_trips - before < 16
+    assert len(memory.sync.load_context("s")) == 64
+    memory.sync.close()
+
+
+CHANGES: List[Callable[[Any], Any]] = [
+    lambda memory: memory.append_context("s", [message(7), bare("new")]),
+    lambda memory: memory.append_context("t", [message(7)], create=True),
+    lambda memory: memory.save_context("s", [message(1), message(8)]),
+    lambda memory: memory.save_context("u", [bare("made")]),
+    lambda memory: memory.update_interaction("s", "m1", {"content": "other"}),
+    lambda memory: memory.delete_interaction("s", "m2"),
+    lambda memory: memory.set_metadata("s", {"a": 1}),
+    lambda memory: memory.fork_session("s", "f"),
+    lambda memory: memory.prune("s", keep_last=1),
+    lambda memory: memory.save_summaries("s", {"a": "b"}),
+    lambda memory: memory.delete_session("s"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_made_once_whatever_is_cut(
+    change: Callable[[Any], Any], name: str, proxy: Proxy
+) -> None:
+    """The server has done it, and the answer is lost."""
+    expected: Any = None
+    for is_cut in (False, True):
+        memory = behind(proxy, f"{name}-{is_cut}")
+        memory.sync.save_context("s", numbered(1, 3))
+        # The scripts have to be known: an answer that they are not is no answer.
+        warm = behind(proxy, f"{name}-warm-{is_cut}")
+        warm.sync.save_context("s", numbered(1, 3))
+        change(warm.sync)
+        proxy.cut_answer_to(b"EVALSHA" if is_cut else b"nothing")
+        result = change(memory.sync)
+        listed = sorted(
+            (one.session_id, memory.sync.load_context(one.session_id), one.metadata)
+            for one in memory.sync.list_sessions().sessions
+        )
+        assert memory.sync.verify().ok
+        seen = (_without_stamps(listed), result is None)
+        assert seen == (expected or seen)
+        expected = seen
+        memory.sync.close()
+        warm.sync.close()
+
+
+def _without_stamps(listed: Any) -> Any:
+    return [
+        (name, [one.get("content") for one in context], metadata)
+        for name, context, metadata in listed
+    ]
+
+
+@pytest.mark.parametrize("damage", ["body", "position", "short", "missing", "head"])
+def test_damage_is_never_a_short_list(
+    memory: RedisMemory, name: str, damage: str
+) -> None:
+    memory.sync.save_context("s", numbered(1, 3))
+    keys = Keys.of(name, "s")
+    element = bytes(ask("LINDEX", keys.messages, 1))
+    if damage == "body":
+        ask("LSET", keys.messages, 1, element.replace(b"text", b"texT"))
+    elif damage == "position":
+        ask("LSET", keys.messages, 1, bytes([element[0] ^ 1]) + element[1:])
+    elif damage == "short":
+        ask("LSET", keys.messages, 1, b"x")
+    elif damage == "missing":
+        ask("RPOP", keys.messages)
+    else:
+        ask("DEL", keys.head)
+    for attempt in (
+        lambda: memory.sync.load_context("s"),
+        lambda: memory.sync.load_context("s", 2),
+        lambda: memory.sync.save_context("s", [message(9)]),
+        lambda: memory.sync.fork_session("s", "t"),
+    ):
+        with pytest.raises(CorruptDataError) as caught:
+            attempt()
+        assert caught.value.session_id == "s"
+    report = memory.sync.verify(repair=True)
+    assert not report.ok
+    assert {one.session_id for one in report.problems} == {"s"}
+    memory.sync.delete_session("s")
+    assert memory.sync.verify().ok
+
+
+def test_what_is_derived_is_mended(memory: RedisMemory, name: str) -> None:
+    system = {**message(0), "role": "system"}
+    context = [system, *numbered(1, 4)]
+    memory.sync.save_context("s", context)
+    keys = Keys.of(name, "s")
+    ask("HDEL", keys.ids, *ask("HKEYS", keys.ids)[:2])
+    ask("HSET", keys.ids, "stray", 2)
+    ask("HSET", keys.head, "p", "")
+    assert not memory.sync.verify().ok
+    report = memory.sync.verify(repair=True)
+    assert report.ok
+    assert [one.kind for one in report.problems] == ["session"]
+    assert memory.sync.verify().problems == ()
+    assert memory.sync.load_context("s") == context
+    assert memory.sync.load_pinned("s") == [system]
+    memory.sync.append_context("s", numbered(1, 5))
+    assert memory.sync.load_context("s") == [*context, message(5)]
+
+
+def test_the_index_is_repaired_and_not_trusted(memory: RedisMemory, name: str) -> None:
+    for number in range(5):
+        memory.sync.save_context(f"s{number}", [message(number)])
+    memory.sync.list_sessions()
+    buckets = ask("KEYS", f"{name}:index:*")
+    ask("DEL", *buckets)
+    assert memory.sync.list_sessions().sessions == []
+    assert memory.sync.prune(keep_last=0, dry_run=True).message_count == 5
+    report = memory.sync.verify(repair=True)
+    assert [one.kind for one in report.problems] == ["index"] * 5
+    assert len(memory.sync.list_sessions().sessions) == 5
+    keys = Keys.of(name, "s1")
+    ask("DEL", *keys)
+    listed = memory.sync.list_sessions()
+    assert sorted(one.session_id for one in listed.sessions) == ["s0", "s2", "s3", "s4"]
+
+
+def test_an_expired_session_is_gone(name: str) -> None:
+    with RedisMemory(
+        valkey().url, namespace=name, ttl=timedelta(milliseconds=400)
+    ).sync as memory:
+        memory.save_context("s", [message(1)])
+        memory.save_context("t", [message(1)])
+        time.sleep(0.25)
+        memory.append_context("s", [message(2)])
+        memory.save_summaries("s", {"a": "b"})
+        time.sleep(0.25)
+        assert memory.load_context("s") == numbered(1, 2)
+        assert memory.load_context("t") == []
+        time.sleep(0.4)
+        assert memory.load_context("s") == []
+        assert memory.list_sessions().sessions == []
+        memory.save_context("s", [message(3)])
+        assert memory.verify().problems == ()
+    assert ask("KEYS", f"{{{name}:t}}*") == []
+
+
+def test_an_object_that_is_dropped_closes_itself(name: str) -> None:
+    def clients() -> int:
+        return bytes(ask("CLIENT", "LIST")).count(name.encode())
+
+    url = f"{valkey().url}?client_name={name}"
+    memory = RedisMemory(url, namespace=name)
+    memory.sync.save_context("s", [message(1)])
+    asyncio.run(_loaded(memory))
+    threads = threading.active_count()
+    assert clients() > 0
+    del memory
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while clients() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert clients() == 0
+    assert threading.active_count() < threads
+
+
+async def _loaded(memory: RedisMemory) -> List[Dict[str, Any]]:
+    return await memory.load_context("s")
+
+
+def test_a_closed_object_says_so(name: str) -> None:
+    memory = RedisMemory(valkey().url, namespace=name)
+    memory.sync.save_context("s", [message(1)])
+    memory.sync.close()
+    for attempt in (
+        lambda: memory.sync.load_context("s"),
+        lambda: memory.sync.append_context("s", [message(2)]),
+        lambda: memory.sync.list_sessions(),
+        lambda: memory.sync.verify(),
+        lambda: asyncio.run(_loaded(memory)),
+    ):
+        with pytest.raises(ClosedError):
+            attempt()
+    memory.sync.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_connections_of_its_own(memory: RedisMemory) -> None:
+    memory.sync.save_context("s", [message(0)])
+    asyncio.run(_loaded(memory))
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            for number in range(1, 50):
+                memory.sync.append_context("s", [message(number)])
+            asyncio.run(_loaded(memory))
+            status = 0
+        finally:
+            os._exit(status)
+    for number in range(100, 150):
+        memory.sync.append_context("s", [message(number)])
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    assert len(memory.sync.load_context("s")) == 100
+
+
+def test_a_cancelled_call_leaves_nothing_behind(name: str, proxy: Proxy) -> None:
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", [])
+
+    async def run() -> None:
+        proxy.delay = 0.03
+        tasks = [
+            asyncio.ensure_future(memory.append_context("s", [message(number)]))
+            for number in range(40)
+        ]
+        await asyncio.sleep(0.01)
+        for task in tasks[::2]:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        proxy.delay = 0.0
+        stored = {one["id"] for one in await memory.load_context("s")}
+        for number, outcome in enumerate(outcomes):
+            if not isinstance(outcome, asyncio.CancelledError):
+                assert f"m{number}" in stored
+        # Who was cancelled learns what came of it by asking once more.
+        for number in range(40):
+            await memory.append_context("s", [message(number)])
+        assert len(await memory.load_context("s")) == 40
+
+    asyncio.run(run())
+    memory.sync.close()
+
+
+def test_no_clock_of_a_client_decides_an_order(name: str) -> None:
+    """Positions are given out by the server, one after the other, whatever the time."""
+    early = RedisMemory(valkey().url, namespace=name, clock=lambda: "1970-01-01")
+    late = RedisMemory(valkey().url, namespace=name, clock=lambda: "2999-01-01")
+    late.sync.save_context("s", [bare("0")])
+    for number in range(1, 10):
+        (early if number % 2 else late).sync.append_context("s", [bare(str(number))])
+    loaded = late.sync.load_context("s")
+    assert [one["content"] for one in loaded] == [str(n) for n in range(10)]
+    early.sync.close()
+    late.sync.close()
+
+
+def test_large_sessions_and_large_messages(memory: RedisMemory) -> None:
+    many = [{"id": f"i{n}", "timestamp": "", "n": n} for n in range(20_000)]
+    memory.sync.append_context("s", many, create=True)
+    memory.sync.append_context("s", many[:3000])
+    large = {"id": "large", "timestamp": "", "content": "säge" * 1_000_000}
+    memory.sync.append_context("s", [large])
+    assert memory.sync.load_context("s", 1) == [large]
+    assert memory.sync.load_context("s") == [*many, large]
+    other = [{**one, "n": "other"} for one in many[:1000]]
+    with pytest.raises(ConflictError):
+        memory.sync.append_context("s", [*many[1000:2000], *other])
+    reordered = [dict(reversed(list(one.items()))) for one in many[:1000]]
+    memory.sync.append_context("s", [*reordered, {"id": "more"}])
+    assert memory.sync.session_info("s").message_count == 20_002
+    memory.sync.delete_interaction("s", "i10")
+    assert memory.sync.load_context("s") == many[:10]
+    assert memory.sync.verify().ok
+
+
+def test_scripts_that_the_server_forgot_are_sent_again(memory: RedisMemory) -> None:
+    memory.sync.save_context("s", [message(1)])
+    ask("SCRIPT", "FLUSH")
+    memory.sync.append_context("s", [message(2)])
+    ask("SCRIPT", "FLUSH")
+    assert memory.sync.load_context("s") == numbered(1, 2)
+
+
+def test_a_full_server_is_an_error_and_loses_nothing(memory: RedisMemory) -> None:
+    memory.sync.save_context("s", [message(1)])
+    ask("CONFIG", "SET", "maxmemory", "1mb")
+    try:
+        with pytest.raises(UnavailableError) as caught:
+            memory.sync.append_context("s", [{**message(2), "content": "secret"}])
+        assert "secret" not in str(caught.value)
+        assert memory.sync.load_context("s") == [message(1)]
+    finally:
+        ask("CONFIG", "SET", "maxmemory", "0")
+    memory.sync.append_context("s", [message(2)])
+
+
+def test_a_key_of_another_kind_is_damage(memory: RedisMemory, name: str) -> None:
+    ask("SET", Keys.of(name, "s").head, "mine")
+    with pytest.raises(CorruptDataError):
+        memory.sync.load_context("s")
+
+
+def test_a_slow_network_only_takes_time(name: str, proxy: Proxy) -> None:
+    memory = behind(proxy, name)
+    proxy.delay = 0.05
+    memory.sync.save_context("s", [message(1)])
+    memory.sync.append_context("s", [message(2)])
+    assert memory.sync.load_context("s") == numbered(1, 2)
+    memory.sync.close()
+
+
+def test_a_server_that_was_away_is_waited_for(name: str, proxy: Proxy) -> None:
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", [message(1)])
+    proxy.go_down()
+    threading.Timer(0.4, proxy.come_back).start()
+    memory.sync.append_context("s", [message(2)])
+    assert memory.sync.load_context("s") == numbered(1, 2)
+    memory.sync.close()
+
+
+def test_a_backup_is_made_by_other_tools(memory: RedisMemory, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedOperationError):
+        memory.sync.backup(tmp_path / "copy")
+
+
+def test_an_erased_session_leaves_no_key(memory: RedisMemory, name: str) -> None:
+    memory.sync.save_context("secret", numbered(1, 3))
+    memory.sync.list_sessions()
+    assert not memory.sync.erase(session_id="secret").purged
+    assert [key for key in ask("KEYS", f"*{name}*") if b"secret" in key] == []
+    for bucket in ask("KEYS", f"{name}:index:*"):
+        assert ask("ZSCORE", bucket, "secret") is None
+
+
+def test_searches_ignore_accents_and_capitals(memory: RedisMemory) -> None:
+    memory.sync.save_context("s", [{"id": "a", "content": "Café ÉTUDE"}])
+    assert len(memory.sync.search_text("cafe étude")) == 1
