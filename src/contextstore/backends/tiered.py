@@ -110,8 +110,8 @@ class TieredMemory(MemoryBackend):
         self._window = messages.validate_limit(window, "window")
         self._retry_after = retry_after
         self._left_alone_until = 0.0
-        self.cache_failures = 0
-        self.cache_hits = 0
+        self.cache_failures: int = 0
+        self.cache_hits: int = 0
 
     async def load_context(
         self, session_id: str, k: Optional[int] = None
