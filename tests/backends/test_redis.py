@@ -66,6 +66,8 @@ def test_an_append_and_a_load_are_one_round_trip_each(
     memory.sync.save_context("s", numbered(0, 400))
     memory.sync.append_context("s", [bare("warm")])
     memory.sync.load_context("s", 1)
+    # It waits for what the index is still being told of the new session.
+    memory.sync.list_sessions()
     # One thread a lane has its connection from then on.
     if is_async:
         asyncio.run(_appended_and_loaded(memory))
