@@ -52,10 +52,11 @@ def test_a_strict_run_fails_for_a_skipped_test(
         f"import pytest\n@pytest.mark.skip(reason={reason!r})\ndef test(): pass\n"
     )
     pytest_there = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path)]
+    imported = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
     run = subprocess.run(
         [*pytest_there, str(tmp_path)],
         cwd=str(ROOT),
-        env={**os.environ, "CONTEXTSTORE_STRICT": strict, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "CONTEXTSTORE_STRICT": strict, "PYTHONPATH": imported},
         stdout=subprocess.PIPE,
         check=False,
     )

@@ -37,7 +37,13 @@ _OURS = "redis-ours"
 def provide_pythons() -> Dict[str, Path]:
     """Make the environments and return the Python of each."""
     pinned = json.loads((Path(__file__).parent / "peers-redis.json").read_text())
-    pythons = {_OURS: environments.provide_ours("servers-redis-ours", "redis==8.1.0")}
+    # The second has the C codec of the extra "fast".
+    pythons = {
+        _OURS: environments.provide_ours("servers-redis-ours", "redis==8.1.0"),
+        f"{_OURS}-fast": environments.provide_ours(
+            "servers-redis-ours-fast", "redis==8.1.0", "orjson==3.13.0"
+        ),
+    }
     for name, packages in pinned.items():
         pythons[name] = environments.provide(f"servers-{name}", packages)
     return pythons
@@ -66,21 +72,24 @@ class RedisBench(Bench):
         return Worker(self._pythons[name], _WORKER, whole, timeout=_TIMEOUT)
 
 
-def bytes_a_message(server: Valkey) -> Dict[str, float]:
-    """Store sessions of several lengths, and return what a message takes beside it."""
-    found: Dict[str, float] = {}
-    memory = RedisMemory(f"{server.url}/14")
+def bytes_a_message(binary: Path) -> Dict[str, Dict[str, int]]:
+    """Store sessions of several lengths, and return what a message takes of memory."""
+    found: Dict[str, Dict[str, int]] = {}
     for length in (10, 100, 1000):
-        server.ask("FLUSHALL")
-        before = _used(server)
-        history = payload.stamped_history(length)
-        sessions = 20_000 // length
-        for number in range(sessions):
-            memory.sync.append_context(f"session {number}", history, create=True)
-        taken = (_used(server) - before) / (sessions * length)
-        found[f"{length} a session"] = round(taken - payload.size(history) / length)
-    found["of which the message"] = round(payload.size(history) / length)
-    memory.sync.close()
+        with tempfile.TemporaryDirectory() as folder:
+            server = Valkey(Path(folder), binary).start()
+            history = payload.stamped_history(length)
+            sessions = 20_000 // length
+            memory = RedisMemory(server.url)
+            memory.sync.save_context("warm", history)
+            before = _used(server)
+            for number in range(sessions):
+                memory.sync.append_context(f"session {number}", history, create=True)
+            taken = (_used(server) - before) / (sessions * length)
+            memory.sync.close()
+            server.kill()
+        body = payload.size(history) / length
+        found[f"{length} a session"] = {"body": round(body), "whole": round(taken)}
     return found
 
 
@@ -138,7 +147,7 @@ def run(rounds: int, seconds: float) -> Dict[str, Any]:
                 _tell(name, counted)
             rates = bench.rates(rounds, seconds)
             crowded = crowd(server)
-            sizes = bytes_a_message(server)
+            sizes = bytes_a_message(binary)
         finally:
             server.kill()
     return {"round trips": trips, "rates": rates, "crowd": crowded, "bytes": sizes}

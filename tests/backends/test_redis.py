@@ -21,6 +21,7 @@ from contextstore import (
     UnavailableError,
     UnsupportedOperationError,
 )
+from contextstore.backends.redis import index
 from contextstore.backends.redis.layout import Keys
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
@@ -57,12 +58,16 @@ def ask(*command: Any) -> Any:
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_an_append_and_a_load_are_one_round_trip_each(
-    proxy: Proxy, name: str, is_async: bool
+    proxy: Proxy, name: str, is_async: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The index hears of changes once a second, whoever writes at the time.
+    monkeypatch.setattr(index, "_LONGEST", 3600.0)
     memory = behind(proxy, name)
     memory.sync.save_context("s", numbered(0, 400))
     memory.sync.append_context("s", [bare("warm")])
     memory.sync.load_context("s", 1)
+    # It waits for what the index is still being told of the new session.
+    memory.sync.list_sessions()
     # One thread a lane has its connection from then on.
     if is_async:
         asyncio.run(_appended_and_loaded(memory))

@@ -18,6 +18,7 @@ _SYSTEMS = {
     "llamaindex": ("postgres_llamaindex", "LlamaIndex"),
     "redis-bare": ("redis_bare", "Bare"),
     "redis-ours": ("redis_ours", "Ours"),
+    "redis-ours-fast": ("redis_ours", "Ours"),
     "redis-openai-agents": ("redis_openai_agents", "OpenAIAgents"),
     "redis-langchain": ("redis_langchain", "LangChain"),
     "redis-llamaindex": ("redis_llamaindex", "LlamaIndex"),

@@ -91,6 +91,9 @@ class Append:
         create: make the session where it does not exist.
         expected_version: the version it must have; None for any.
         lifetime: how long a session that is made outlives its newest write.
+
+    Attributes:
+        was_sent: whether it was sent before, and nobody heard what became of it.
     """
 
     def __init__(
@@ -103,19 +106,32 @@ class Append:
         expected_version: Optional[int],
         lifetime: Optional[int],
     ) -> None:
-        self._place = place
+        self.place = place
         self._incoming = incoming
         self._records = [make_record(dict(message), stamps) for message in incoming]
         self._ids = tuple(record.id for record in self._records)
         refuse_repeats(self._ids)
-        self._create = create
+        self.create = create
         self._expected = expected_version
-        self._lifetime = lifetime
-        self._was_sent = False
+        self.lifetime = lifetime
+        self.was_sent = False
+
+    @property
+    def may_share(self) -> bool:
+        """Tell whether it may share a statement with appends to other sessions."""
+        return bool(self._records) and self._expected is None
+
+    def columns(self) -> Dict[str, Any]:
+        """Return what a statement stores of its messages, a list for each column."""
+        return columns(self.place, self._records)
+
+    def answered(self, version: int) -> WriteResult:
+        """Return the answer where all messages were added."""
+        return WriteResult(self._ids, version, before=version - len(self._records))
 
     async def run(self, session: Session) -> WriteResult:
         """Append, or find out what an append that was cut off has done."""
-        is_repeat, self._was_sent = self._was_sent, True
+        is_repeat, self.was_sent = self.was_sent, True
         wanted = self._records
         look = not wanted
         for _ in range(_MOST_TRIES):
@@ -127,21 +143,21 @@ class Append:
             if state is not None and not wanted:
                 return WriteResult(self._ids, state.version, before=state.version)
             look = False
-        raise self._place.overtaken()
+        raise self.place.overtaken()
 
     async def _write(
         self, session: Session, records: Sequence[Record]
     ) -> Optional[WriteResult]:
         """Write records; None where something speaks against it."""
-        makes = self._create and not self._expected
+        makes = self.create and not self._expected
         values = {
-            **columns(self._place, records),
-            "session": self._place.key,
+            **columns(self.place, records),
+            "session": self.place.key,
             "expected": self._expected,
         }
         if makes:
-            values["session_id"] = self._place.session_id
-            values["lifetime"] = self._lifetime
+            values["session_id"] = self.place.session_id
+            values["lifetime"] = self.lifetime
             values["change"] = time_ordered_id()
         try:
             found = await session.fetch(_TO_ANY if makes else _TO_EXISTING, values)
@@ -162,10 +178,10 @@ class Append:
             SessionNotFoundError: there is no such session, and none is to be made.
             ConflictError: an id is stored with other content, or the version differs.
         """
-        place = self._place
+        place = self.place
         keys = [message_key(message_id) for message_id in self._ids]
         state, stored = await rows.load_some(session, place, keys)
-        if state is None and not self._create:
+        if state is None and not self.create:
             raise SessionNotFoundError.of(place.session_id)
         known = {one.record.id: one.record for one in stored}
         lacking = self._lacking(known, is_repeat=is_repeat)
@@ -189,6 +205,6 @@ class Append:
         ]
         # Ids are made once: who asks again gets the same.
         replayed = Stamps(iter(made).__next__, str)
-        plan = plan_append(self._place.session_id, given, known.get, replayed)
+        plan = plan_append(self.place.session_id, given, known.get, replayed)
         added = {record.id for record in plan.added}
         return [record for record in self._records if record.id in added]

@@ -27,6 +27,7 @@ from contextstore.backends.postgres.engine import Engine, Options, Session
 from contextstore.backends.postgres.keys import Place, message_key
 from contextstore.backends.postgres.rows import State
 from contextstore.backends.postgres.searching import Search
+from contextstore.backends.postgres.sharing import Lanes
 from contextstore.backends.records import refuse_other_id, validate_version
 from contextstore.backends.results import (
     EraseReceipt,
@@ -86,6 +87,7 @@ class PostgresMemory(MemoryBackend):
         self._stamps = Stamps.of(id_factory, clock)
         options = Options.checked(dsn, timeout, pool_size, prepare_threshold)
         self._engine = Engine(options, partitions)
+        self._lanes = Lanes(self._engine)
 
     @property
     def location(self) -> str:
@@ -160,7 +162,7 @@ class PostgresMemory(MemoryBackend):
             expected_version=validate_version(expected_version),
             lifetime=self._lifetime,
         )
-        return await self._engine.do(append.run)
+        return await self._lanes.here().append(append)
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session and all its messages.

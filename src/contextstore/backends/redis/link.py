@@ -97,8 +97,10 @@ class Link:
         return make(self._address, self._failures, self.confirmation, self._timeout)
 
     def renew(self) -> None:
-        """Begin anew in a forked child: the connections are those of the parent."""
-        self._servers.close()
+        """Begin anew in a forked child: the connections are those of the parent.
+
+        They are dropped and not closed here: a thread of the parent may hold a lock.
+        """
         self._servers = self._new_servers()
 
     def give_up_at(self) -> float:
