@@ -150,13 +150,43 @@ def test_each_name_is_loaded_from_where_type_checkers_find_it() -> None:
     assert sorted(found) == sorted(exported("contextstore"))
 
 
-@pytest.mark.parametrize("name", ["context", "messages", "testing"])
+@pytest.mark.parametrize("name", ["context", "messages", "store"])
 def test_a_module_is_loaded_by_its_name(name: str) -> None:
     code = f"import contextstore; print(contextstore.{name}.__name__)"
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
     assert done.stdout.strip() == f"contextstore.{name}"
+
+
+def test_threads_may_load_names_at_the_same_time() -> None:
+    code = """if True:
+        import sys, threading, time, contextstore
+
+        class Slow:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                if name.startswith("contextstore."):
+                    time.sleep(0.01)
+
+        def use(name):
+            try:
+                getattr(contextstore, name)
+            except BaseException as error:
+                print(repr(error))
+
+        sys.meta_path.insert(0, Slow)
+        names = ["retrieval", "RetrievedItem", "store", "SessionStore"]
+        threads = [threading.Thread(target=use, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == ""
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

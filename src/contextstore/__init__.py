@@ -7,6 +7,7 @@ a program that only keeps messages does not load what cuts or searches them.
 from __future__ import annotations
 
 import importlib
+import threading
 from typing import TYPE_CHECKING, Any, List
 
 if TYPE_CHECKING:
@@ -192,18 +193,20 @@ _MODULES = (
     "retrieval",
     "store",
     "sync",
-    "testing",
 )
+# Threads that import modules of one package in different orders wait for each other.
+_loading = threading.RLock()
 
 
 def _load(name: str) -> Any:
     """Return a public name, or a module of the package, at its first use."""
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"{__name__}.{name}")
-    else:
+    if name not in _HOMES and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with _loading:
+        if name in _HOMES:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        else:
+            value = importlib.import_module(f"{__name__}.{name}")
     globals()[name] = value
     return value
 

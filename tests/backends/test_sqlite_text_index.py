@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
-from contextstore import SQLiteMemory, UnsupportedOperationError
+from contextstore import BusyError, SQLiteMemory, UnsupportedOperationError
 from contextstore.backends.sqlite import text_index
 from contextstore.sync import SyncMemory
 
@@ -323,6 +323,21 @@ class TestErasing:
                 memory.update_interaction("hidden", "secretid7", {"content": "new"})
                 memory.erase(session_id="hidden")
                 self.check(path, "topsecret", "secretid")
+
+    def test_a_file_that_cannot_be_written_anew_is_told_of(self, path: Path) -> None:
+        with SQLiteMemory(path).sync as memory:
+            memory.save_context("hidden", said("topsecret words"))
+            memory.save_context("s", said(*(f"public{n} " * 40 for n in range(300))))
+        content = bytearray(path.read_bytes())
+        # A page of messages of the other session: what stands there cannot be read.
+        content[content.rindex(b"public250") // 4096 * 4096] = 0xFF
+        path.write_bytes(content)
+        with SQLiteMemory(path).sync as memory:
+            receipt = memory.erase(session_id="hidden")
+            assert (receipt.session_ids, receipt.purged) == (("hidden",), False)
+            self.check(path, "topsecret")
+            with pytest.raises(BusyError, match="traces"):
+                memory.erase(session_id="hidden")
 
     def test_nothing_is_left_in_an_index_marked_for_rebuilding(
         self, path: Path

@@ -128,6 +128,28 @@ class TestSources:
         memory.save_context("s", [{"id": "own", "n": 1}])
         assert len(memory.load_context("s")) == 1
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda memory: asyncio.run(memory.save_context("other", [])),
+            lambda memory: memory.sync.erase(session_id="other"),
+            lambda memory: memory.sync.close(),
+        ],
+        ids=["a loop of its own", "exclusive", "close"],
+    )
+    def test_no_door_lets_a_source_wait_for_itself(
+        self, tmp_path: Path, call: Callable[[SQLiteMemory], Any]
+    ) -> None:
+        def calls() -> str:
+            call(memory)
+            return "id"
+
+        memory = SQLiteMemory(tmp_path / "chat.db", id_factory=calls)
+        with pytest.raises(ConfigurationError, match="from within a write"):
+            memory.sync.save_context("s", [{"n": 1}])
+        memory.sync.save_context("s", [{"id": "own", "n": 1}])
+        assert len(memory.sync.load_context("s")) == 1
+
     def test_a_source_that_reads_a_store_without_file_is_refused(self) -> None:
         memory = InMemoryMemory(clock=lambda: str(memory.load_context("s"))).sync
         with pytest.raises(ConfigurationError, match="from within a write"):

@@ -101,7 +101,8 @@ class EraseReceipt:
         message_count: how many messages they had.
         vector_count: how many vectors, where the backend keeps vectors too.
         purged: True where nothing of it is left in the files of the store; False where
-            another program kept the log of the file from being emptied.
+            traces may be: another program kept the log of the file from being emptied,
+            or the file could not be written anew, for damage or want of room.
     """
 
     session_ids: Tuple[str, ...]

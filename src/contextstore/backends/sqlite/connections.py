@@ -106,6 +106,8 @@ def _check_size(location: str) -> None:
 def _prepare(connection: sqlite3.Connection, location: str) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
+    # Where a file cannot be written anew to erase something, most of it is gone still.
+    connection.execute("PRAGMA secure_delete = ON")
     # Asked first: it refuses a file that must not be written to.
     current = is_current(connection, location)
     _switch_to_wal(connection, location)

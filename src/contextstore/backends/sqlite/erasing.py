@@ -7,8 +7,12 @@ from typing import NamedTuple, Optional, Tuple
 
 from contextstore.backends.filters import Filter
 from contextstore.backends.sqlite import legacy, rows, text_index, vector_rows
+from contextstore.backends.sqlite.connections import BUSY_SECONDS
 from contextstore.backends.sqlite.listing import numbers
-from contextstore.errors import SessionNotFoundError
+from contextstore.errors import BusyError, SessionNotFoundError
+
+# How long to wait for a reader, in milliseconds.
+_PATIENCE = 1000
 
 
 class Erased(NamedTuple):
@@ -49,12 +53,40 @@ def erase(
 def purge_file(connection: sqlite3.Connection) -> bool:
     """Write the file anew without what was deleted; outside a transaction.
 
-    Overwriting what is deleted (PRAGMA secure_delete) would not do: SQLite leaves
+    Overwriting what is deleted (PRAGMA secure_delete) is not enough: SQLite leaves
     copies in the unused space of pages when it moves rows between them.
 
     Returns:
-        False where a reader holds up the log, which then keeps the old pages.
+        False where the file cannot be written anew, for damage or want of room, or
+        where a reader holds up the log, which then keeps the old pages.
     """
-    connection.execute("VACUUM")
-    row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    try:
+        connection.execute("VACUUM")
+        is_new = True
+    except sqlite3.DatabaseError:
+        # What was deleted is gone for every reader all the same: no error of a write.
+        is_new = False
+    return _empty_log(connection) and is_new
+
+
+def traces_left(location: str) -> BusyError:
+    """Return the error for sessions that are gone while their traces may be left."""
+    return BusyError(
+        f"{location}: there is no such session, but traces of one that was erased may "
+        f"be left: end what reads the file, make room on the disk, verify() the file, "
+        f"and erase again",
+        location=location,
+    )
+
+
+def _empty_log(connection: sqlite3.Connection) -> bool:
+    """Copy the log into the file and cut it; False where a reader holds it up."""
+    # Nobody can write meanwhile, so it does not wait for a reader as long as they do.
+    connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+    try:
+        row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
     return row is None or row[0] == 0

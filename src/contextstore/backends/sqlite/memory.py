@@ -316,8 +316,12 @@ class SQLiteMemory(MemoryBackend):
     ) -> EraseReceipt:
         """Delete sessions without a trace; see MemoryBackend.
 
-        The file is written anew: writers wait for that, and it needs the room of a
-        second copy on the disk.
+        The file is written anew: writers wait for that. It needs the room of a copy in
+        the folder of temporary files (SQLITE_TMPDIR), and that of another for the log.
+
+        Raises:
+            SessionNotFoundError: there is no such session, nor a trace of one.
+            BusyError: there is none, and what an erase before left could not be purged.
         """
         if (session_id is None) == (not where):
             raise InvalidInputError(
@@ -333,7 +337,8 @@ class SQLiteMemory(MemoryBackend):
             erased = await self._engine.change(erase)
         except SessionNotFoundError:
             # A call before may have been cut short when only its traces were left.
-            await purge()
+            if not await purge():
+                raise erasing.traces_left(self._lease.location) from None
             raise
         return EraseReceipt(*erased, await purge())
 

@@ -58,6 +58,8 @@ class Lease:
 
     def release(self) -> None:
         """Leave the engine, and close it if nobody else is left."""
+        if self._engine is not None:
+            self._engine.writer.refuse_from_within()
         engine = self._left()
         if engine is not None:
             engine.close()

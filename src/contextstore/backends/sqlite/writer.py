@@ -95,7 +95,7 @@ class Writer:
                 self._lock.release()
             wake(others)
         else:
-            self._refuse_from_within()
+            self.refuse_from_within()
             self._enqueue(write)
             write.wait()
         result: T = write.outcome()
@@ -106,6 +106,7 @@ class Writer:
 
         A caller that is cancelled leaves when it is certain whether it was stored.
         """
+        self.refuse_from_within()
         loop = running_loop()
         if loop is None or self._location == MEMORY:
             return self.write(change)
@@ -117,6 +118,7 @@ class Writer:
 
     async def submit_exclusive(self, action: Work[T]) -> T:
         """Run an action outside any transaction, alone, for an async caller."""
+        self.refuse_from_within()
 
         def run() -> T:
             with self.exclusively() as connection:
@@ -127,7 +129,7 @@ class Writer:
     @contextmanager
     def exclusively(self) -> Generator[sqlite3.Connection, None, None]:
         """Hold the connection, outside any transaction and apart from all processes."""
-        self._refuse_from_within()
+        self.refuse_from_within()
         with self._lock, mapped(self._location):
             connection = self._open()
             with self._process_lock:
@@ -199,7 +201,7 @@ class Writer:
             if isinstance(write.error, DRIVER_ERRORS):
                 write.error = self._translated(write.error)
 
-    def _refuse_from_within(self) -> None:
+    def refuse_from_within(self) -> None:
         """Refuse to wait for a write that itself waits for this call.
 
         Raises:
