@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import inspect
-from dataclasses import asdict, replace
+import pickle
+import weakref
+from dataclasses import asdict, astuple, replace
 from typing import Any, ClassVar, Dict, List, Set
 
 import pytest
@@ -390,19 +393,60 @@ def test_a_result_is_an_ordinary_dataclass() -> None:
     result = BUILDER.build(chat(10), 50)
     assert copy.copy(result) == result == BUILDER.build(chat(10), 50)
     assert replace(result, metadata={"a": 1}).metadata == {"a": 1}
-    assert asdict(replace(result, _explain=None))["metadata"] == result.metadata
+    assert asdict(result)["metadata"] == result.metadata == astuple(result)[-1]
     assert "dropped_ids" in repr(BUILDER.build(chat(10), 50))
     assert BuildResult([], 0, False, "x").metadata == {}
     assert not hasattr(result, "no_such_thing")
 
 
+def test_a_result_can_be_pickled_and_copied() -> None:
+    result = BUILDER.build(chat(10), 50)
+    again = pickle.loads(pickle.dumps(result))
+    assert again == result == copy.deepcopy(result)
+    with pytest.raises(ConfigurationError):
+        again.explain()
+    for copied in (copy.copy(result), copy.deepcopy(result)):
+        assert list(copied.explain()) == list(result.explain())
+
+
+def test_a_result_keeps_no_earlier_one_alive() -> None:
+    first = BUILDER.build(chat(10), 50)
+    second = BUILDER.build(chat(11), 50, strategy_opts={"previous": first})
+    old = weakref.ref(first)
+    del first
+    gc.collect()
+    assert old() is None
+    assert second.explain()[0].status == "dropped"
+
+
+def test_a_result_keeps_no_option_alive() -> None:
+    def shorten(message: Message) -> Message:
+        return {**message, "content": "short"}
+
+    options = {"ranking": ["0"], "shorten": shorten}
+    result = BUILDER.build(chat(10), 60, "relevant", options)
+    assert result.metadata["packed_ids"] == ["0"]
+    kept = weakref.ref(shorten)
+    del shorten, options
+    gc.collect()
+    assert kept() is None
+
+
+def test_the_metadata_is_that_of_the_build_whatever_the_caller_does() -> None:
+    history = chat(10)
+    result = BUILDER.build(history, 50)
+    for message in history:
+        message.pop("id")
+    assert result.metadata["dropped_ids"] == [str(at) for at in range(18)]
+
+
 class Watched(Dict[str, Any]):
-    """Note of which messages more is read than the role and the mark of a pin."""
+    """Note of which messages more is read than role, id and the mark of a pin."""
 
     read: ClassVar[Set[str]] = set()
 
     def _note(self, key: str) -> None:
-        if key not in ("role", "metadata"):
+        if key not in ("role", "id", "metadata"):
             self.read.add(str(dict.__getitem__(self, "id")))
 
     def __getitem__(self, key: str) -> Any:
@@ -415,7 +459,7 @@ class Watched(Dict[str, Any]):
 
 
 @pytest.mark.parametrize("strategy", ["truncate_oldest", "recent_only"])
-def test_of_what_is_dropped_only_the_role_is_looked_at(strategy: str) -> None:
+def test_of_what_is_dropped_only_role_and_id_are_looked_at(strategy: str) -> None:
     history = [Watched(message) for message in chat(200)]
     Watched.read.clear()
     result = BUILDER.build(history, 100, strategy)
