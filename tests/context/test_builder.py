@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Dict, List, Set
 import pytest
 
 from contextstore.context.builder import BuildResult, ContextBuilder
+from contextstore.context.shares import share_of
 from contextstore.errors import (
     ConfigurationError,
     ContextOverflowError,
@@ -205,6 +206,34 @@ def test_a_margin_is_left_free_where_counts_are_estimates() -> None:
     assert result.total_tokens <= 60
 
 
+def test_a_counter_needs_no_margin() -> None:
+    def exact(messages: List[Message]) -> int:
+        return BUILDER.count(messages)
+
+    estimating = ContextBuilder()
+    options = {"margin": 0.5}
+    result = estimating.build(chat(9), 100, strategy_opts=options, counter=exact)
+    assert result == estimating.build(chat(9), 100, counter=exact)
+
+
+@pytest.mark.parametrize(
+    "opts", [{}, {"margin": 0.5}, {"headroom": 0.5}, {"reserve": 10**399}]
+)
+def test_a_budget_has_no_upper_bound(opts: Any) -> None:
+    for builder in (BUILDER, ContextBuilder()):
+        result = builder.build(chat(2), 10**400, strategy_opts=opts)
+        assert result.messages == chat(2)
+    for share in (0.25, 0.3):
+        opts = {"recent_share": share}
+        result = BUILDER.build(chat(2), 10**400, "relevant", opts)
+        assert result.messages == chat(2)
+
+
+def test_a_share_is_what_its_decimals_say() -> None:
+    assert share_of(10, 1 - 0.9) == 1
+    assert [share_of(10, share) for share in (0, 0.25, 0.99, 1)] == [0, 2, 9, 10]
+
+
 def test_tools_are_paid_for() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "d" * 60}}]
     plain = BUILDER.build(chat(5), 110)
@@ -299,6 +328,7 @@ def test_a_budget_is_a_non_negative_int(max_tokens: Any) -> None:
         ({"pin": "id"}, "strategy_opts.pin"),
         ({"pin": 7}, "strategy_opts.pin"),
         ({"on_overflow": "drop"}, "strategy_opts.on_overflow"),
+        ({"previous": BuildResult([7], 0, False, "")}, "strategy_opts.previous"),  # type: ignore[list-item]
         ([], "strategy_opts"),
     ],
 )

@@ -61,6 +61,8 @@ def _check_message(message: Message, path: str) -> None:
     if "role" not in message and message.get("type") in _CALLS:
         _check_named(message, path)
     _check_parts(message.get("content"), f"{path}.content")
+    if "role" not in message:
+        _check_parts(message.get("output"), f"{path}.output")
 
 
 def _check_calls(calls: Any, path: str) -> None:
