@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import copy
+import gc
 import inspect
-from dataclasses import asdict, replace
+import pickle
+import weakref
+from dataclasses import asdict, astuple, replace
 from typing import Any, ClassVar, Dict, List, Set
 
 import pytest
 
 from contextstore.context.builder import BuildResult, ContextBuilder
+from contextstore.context.shares import share_of
 from contextstore.errors import (
     ConfigurationError,
     ContextOverflowError,
@@ -202,6 +206,34 @@ def test_a_margin_is_left_free_where_counts_are_estimates() -> None:
     assert result.total_tokens <= 60
 
 
+def test_a_counter_needs_no_margin() -> None:
+    def exact(messages: List[Message]) -> int:
+        return BUILDER.count(messages)
+
+    estimating = ContextBuilder()
+    options = {"margin": 0.5}
+    result = estimating.build(chat(9), 100, strategy_opts=options, counter=exact)
+    assert result == estimating.build(chat(9), 100, counter=exact)
+
+
+@pytest.mark.parametrize(
+    "opts", [{}, {"margin": 0.5}, {"headroom": 0.5}, {"reserve": 10**399}]
+)
+def test_a_budget_has_no_upper_bound(opts: Any) -> None:
+    for builder in (BUILDER, ContextBuilder()):
+        result = builder.build(chat(2), 10**400, strategy_opts=opts)
+        assert result.messages == chat(2)
+    for share in (0.25, 0.3):
+        opts = {"recent_share": share}
+        result = BUILDER.build(chat(2), 10**400, "relevant", opts)
+        assert result.messages == chat(2)
+
+
+def test_a_share_is_what_its_decimals_say() -> None:
+    assert share_of(10, 1 - 0.9) == 1
+    assert [share_of(10, share) for share in (0, 0.25, 0.99, 1)] == [0, 2, 9, 10]
+
+
 def test_tools_are_paid_for() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "d" * 60}}]
     plain = BUILDER.build(chat(5), 110)
@@ -296,6 +328,7 @@ def test_a_budget_is_a_non_negative_int(max_tokens: Any) -> None:
         ({"pin": "id"}, "strategy_opts.pin"),
         ({"pin": 7}, "strategy_opts.pin"),
         ({"on_overflow": "drop"}, "strategy_opts.on_overflow"),
+        ({"previous": BuildResult([7], 0, False, "")}, "strategy_opts.previous"),  # type: ignore[list-item]
         ([], "strategy_opts"),
     ],
 )
@@ -390,19 +423,60 @@ def test_a_result_is_an_ordinary_dataclass() -> None:
     result = BUILDER.build(chat(10), 50)
     assert copy.copy(result) == result == BUILDER.build(chat(10), 50)
     assert replace(result, metadata={"a": 1}).metadata == {"a": 1}
-    assert asdict(replace(result, _explain=None))["metadata"] == result.metadata
+    assert asdict(result)["metadata"] == result.metadata == astuple(result)[-1]
     assert "dropped_ids" in repr(BUILDER.build(chat(10), 50))
     assert BuildResult([], 0, False, "x").metadata == {}
     assert not hasattr(result, "no_such_thing")
 
 
+def test_a_result_can_be_pickled_and_copied() -> None:
+    result = BUILDER.build(chat(10), 50)
+    again = pickle.loads(pickle.dumps(result))
+    assert again == result == copy.deepcopy(result)
+    with pytest.raises(ConfigurationError):
+        again.explain()
+    for copied in (copy.copy(result), copy.deepcopy(result)):
+        assert list(copied.explain()) == list(result.explain())
+
+
+def test_a_result_keeps_no_earlier_one_alive() -> None:
+    first = BUILDER.build(chat(10), 50)
+    second = BUILDER.build(chat(11), 50, strategy_opts={"previous": first})
+    old = weakref.ref(first)
+    del first
+    gc.collect()
+    assert old() is None
+    assert second.explain()[0].status == "dropped"
+
+
+def test_a_result_keeps_no_option_alive() -> None:
+    def shorten(message: Message) -> Message:
+        return {**message, "content": "short"}
+
+    options = {"ranking": ["0"], "shorten": shorten}
+    result = BUILDER.build(chat(10), 60, "relevant", options)
+    assert result.metadata["packed_ids"] == ["0"]
+    kept = weakref.ref(shorten)
+    del shorten, options
+    gc.collect()
+    assert kept() is None
+
+
+def test_the_metadata_is_that_of_the_build_whatever_the_caller_does() -> None:
+    history = chat(10)
+    result = BUILDER.build(history, 50)
+    for message in history:
+        message.pop("id")
+    assert result.metadata["dropped_ids"] == [str(at) for at in range(18)]
+
+
 class Watched(Dict[str, Any]):
-    """Note of which messages more is read than the role and the mark of a pin."""
+    """Note of which messages more is read than role, id and the mark of a pin."""
 
     read: ClassVar[Set[str]] = set()
 
     def _note(self, key: str) -> None:
-        if key not in ("role", "metadata"):
+        if key not in ("role", "id", "metadata"):
             self.read.add(str(dict.__getitem__(self, "id")))
 
     def __getitem__(self, key: str) -> Any:
@@ -415,7 +489,7 @@ class Watched(Dict[str, Any]):
 
 
 @pytest.mark.parametrize("strategy", ["truncate_oldest", "recent_only"])
-def test_of_what_is_dropped_only_the_role_is_looked_at(strategy: str) -> None:
+def test_of_what_is_dropped_only_role_and_id_are_looked_at(strategy: str) -> None:
     history = [Watched(message) for message in chat(200)]
     Watched.read.clear()
     result = BUILDER.build(history, 100, strategy)

@@ -150,6 +150,20 @@ def test_validate_reports_what_cannot_be_read(message: Message) -> None:
     assert {fault.position for fault in validate([USER, message], "openai")} == {1}
 
 
+def test_the_parts_of_an_output_are_checked() -> None:
+    item = {"type": "function_call_output", "call_id": "c"}
+    with pytest.raises(InvalidInputError) as caught:
+        to_anthropic([{**item, "output": [{"type": "tool_use", "id": "c"}]}])
+    assert caught.value.path == "messages[0].output[0].name"
+
+
+def test_validate_reports_a_result_of_a_call_without_an_id() -> None:
+    bad: Message = {**USER, "tool_calls": ["bad"]}
+    messages: List[Message] = [bad, {"role": "tool", "content": "t"}]
+    faults = [fault.position for fault in validate(messages, provider="openai")]
+    assert set(faults) == {0, 1}
+
+
 @pytest.mark.parametrize(
     "item",
     [

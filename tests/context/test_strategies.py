@@ -291,6 +291,22 @@ def test_the_question_is_kept_before_what_it_recalls() -> None:
     assert result.metadata["truncated_ids"] == ["new"]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("ranking", [["x"]]), ("ranking", "1"), ("shorten", 5)],
+)
+def test_the_options_of_relevant_are_checked(option: str, value: Any) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        BUILDER.build(chat(5), 60, "relevant", {option: value})
+    assert caught.value.path == f"strategy_opts.{option}"
+
+
+def test_what_shortens_a_message_returns_one() -> None:
+    options = {"ranking": ["1"], "shorten": lambda message: None}
+    with pytest.raises(ConfigurationError, match="shorten"):
+        BUILDER.build(chat(5), 60, "relevant", options)
+
+
 def test_a_strategy_is_a_function_with_a_name() -> None:
     with pytest.raises(InvalidInputError, match="empty"):
         register_strategy("", lambda request: ())

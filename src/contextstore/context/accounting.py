@@ -67,7 +67,7 @@ class Accounting:
         listed = [
             message["content"]
             for message in messages
-            if type(message.get("content")) is list
+            if isinstance(message.get("content"), list)
         ]
         return any(_has_unknown_price(part) for content in listed for part in content)
 

@@ -11,7 +11,12 @@ import json
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set
 
-from contextstore.context.shapes import TEXTS, copies_in_shape, text_block
+from contextstore.context.shapes import (
+    TEXTS,
+    copies_in_shape,
+    is_message_without_role,
+    text_block,
+)
 from contextstore.messages import Message
 
 __all__ = ["OPENING", "to_anthropic"]
@@ -103,16 +108,25 @@ def _turn(message: Message, links: _Links) -> Any:
     blocks = _blocks_of(message.get("content"), links)
     if role != "assistant":
         return "user", blocks
-    for call in message.get("tool_calls") or ():
+    for call in _calls_not_in(message.get("content"), message):
         inner = call["custom"] if "custom" in call else call["function"]
         arguments = inner.get("arguments", inner.get("input"))
         blocks.append(_use(call.get("id"), inner["name"], arguments, links))
     legacy = message.get("function_call")
     if isinstance(legacy, dict):
         blocks.append(text_block(f"[called {legacy.get('name')}]"))
-    if message.get("refusal"):
+    if str(message.get("refusal") or "").strip():
         blocks.append(text_block(str(message["refusal"])))
     return "assistant", blocks
+
+
+def _calls_not_in(content: Any, message: Message) -> List[Json]:
+    """Return the ``tool_calls`` without those that the content has as blocks too."""
+    parts = content if isinstance(content, list) else []
+    uses = [p for p in parts if isinstance(p, dict) and p.get("type") == "tool_use"]
+    used = [use["id"] for use in uses if isinstance(use.get("id"), str)]
+    calls: List[Json] = message.get("tool_calls") or []
+    return [call for call in calls if call.get("id") not in used]
 
 
 def _item_turn(item: Message, kind: str, links: _Links) -> Any:
@@ -122,6 +136,8 @@ def _item_turn(item: Message, kind: str, links: _Links) -> Any:
         return "assistant", [use]
     if kind.endswith("_call_output"):
         return "user", _result(item.get("call_id"), item.get("output"), links)
+    if is_message_without_role(item, kind):
+        return "user", _blocks_of(item["content"], links)
     return "assistant", []
 
 
@@ -179,7 +195,10 @@ def _block(part: Any, links: Optional[_Links]) -> Iterator[Json]:
         yield {**part, "id": links.call(part.get("id"))}
     elif kind == "tool_result" and links is not None:
         known = links.result(part.get("tool_use_id"))
-        yield {**part, "tool_use_id": known or str(part.get("tool_use_id"))}
+        result = {**part, "tool_use_id": known or str(part.get("tool_use_id"))}
+        if isinstance(part.get("content"), list):
+            result["content"] = _blocks_of(part["content"])
+        yield result
     elif kind in ("input_audio", "file", "input_file"):
         yield text_block(f"[{kind}]")
     elif isinstance(kind, str):

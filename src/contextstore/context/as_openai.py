@@ -12,8 +12,10 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Unio
 
 from contextstore.context.as_anthropic import OPENING
 from contextstore.context.shapes import (
+    IMAGES,
     TEXTS,
     copies_in_shape,
+    is_message_without_role,
     system_texts,
     text_block,
 )
@@ -28,6 +30,7 @@ _CHAT_FIELDS = (
     *("role", "content", "name", "tool_calls", "tool_call_id"),
     *("function_call", "refusal", "audio"),
 )
+_NOT_IN_CHAT = {"tool_use", "thinking", "redacted_thinking"}
 _NOT_IN_A_CHAT_NAME = re.compile(r"[\s<|\\/>]")
 
 
@@ -116,7 +119,7 @@ def _to_chat(message: Message) -> Iterator[Json]:
         return
     content = message.get("content")
     kinds = {_kind(part) for part in content} if isinstance(content, list) else set()
-    if message.get("role") == "assistant" and kinds & {"tool_use", "thinking"}:
+    if message.get("role") == "assistant" and kinds & _NOT_IN_CHAT:
         yield _assistant_to_chat(message)
     elif message.get("role") == "user" and "tool_result" in kinds:
         yield from _results_to_chat(message["content"])
@@ -133,13 +136,18 @@ def _chat_message(message: Message) -> Json:
     if not (is_assistant and kept.get("tool_calls")):
         kept.pop("tool_calls", None)
     content = kept.get("content")
-    if isinstance(content, list):
+    is_result = kept["role"] in ("tool", "function")
+    if isinstance(content, list) and not (is_result and not _are_texts(content)):
         kept["content"] = [_chat_part(part) for part in content]
     elif not isinstance(content, str) and not (is_assistant and content is None):
         kept["content"] = _plain_text(content)
     if isinstance(kept.get("name"), str):
         kept["name"] = _NOT_IN_A_CHAT_NAME.sub("_", kept["name"])[:64] or "_"
     return kept
+
+
+def _are_texts(parts: List[Any]) -> bool:
+    return all(_kind(part) in TEXTS for part in parts)
 
 
 def _kind(part: Any) -> Any:
@@ -161,6 +169,8 @@ def _item_to_chat(item: Message, kind: str) -> Iterator[Json]:
         output = _plain_text(item.get("output"))
         call_id = item.get("call_id")
         yield {"role": "tool", "tool_call_id": call_id, "content": output}
+    elif is_message_without_role(item, kind):
+        yield from _to_chat({**item, "role": "user"})
 
 
 def _chat_call(call_id: Any, name: Any, arguments: Any) -> Json:
@@ -177,7 +187,11 @@ def _assistant_to_chat(message: Message) -> Json:
             calls.append(_chat_call(part.get("id"), part.get("name"), arguments))
         elif _kind(part) not in ("thinking", "redacted_thinking"):
             texts.append(_chat_part(part))
-    converted: Json = {"role": "assistant", "content": _unwrapped(texts)}
+    converted = _chat_message({**message, "content": None})
+    made = [call["id"] for call in calls]
+    # Some libraries write a call down in both shapes.
+    calls += [c for c in converted.get("tool_calls", ()) if c.get("id") not in made]
+    converted["content"] = _unwrapped(texts)
     if calls:
         converted["tool_calls"] = calls
     return converted
@@ -234,6 +248,18 @@ def _plain_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        texts = [part.get("text") for part in content if isinstance(part, dict)]
-        return "\n".join(text for text in texts if isinstance(text, str))
+        return "\n".join(map(_text_of_part, content))
     return "" if content is None else json.dumps(content, ensure_ascii=False)
+
+
+def _text_of_part(part: Any) -> str:
+    """Return a part as text: results have no place for images, so ``[image]``."""
+    if isinstance(part, str):
+        return part
+    kind = _kind(part)
+    text = part.get("text") if isinstance(part, dict) else None
+    if isinstance(text, str):
+        return text
+    if isinstance(kind, str):
+        return "[image]" if kind in IMAGES else f"[{kind}]"
+    return json.dumps(part, ensure_ascii=False)

@@ -19,6 +19,7 @@ from contextstore.context.arguments import (
 from contextstore.context.building import Counter, Job, perform, run_now
 from contextstore.context.prompt import MessageFilter
 from contextstore.context.result import BuildResult
+from contextstore.context.shares import share_of
 from contextstore.context.strategies import find_strategy, refuse_unknown_options
 from contextstore.context.tokenizers import (
     Tokenizer,
@@ -146,9 +147,10 @@ class ContextBuilder:
             strategy_opts: options of the strategy, and for every strategy: ``pin`` (ids
                 of messages to keep), ``reserve`` (tokens to leave free, such as for the
                 reply), ``margin`` (the part of the budget to leave free where the
-                tokenizer gives estimates; 0 by default), ``on_overflow`` (when pinned
-                messages and the newest turn are too long: ``"truncate"`` cuts the
-                longest texts, ``"error"`` raises, ``"keep"`` exceeds the budget),
+                tokenizer gives estimates and no counter is given; 0 by default),
+                ``on_overflow`` (when pinned messages and the newest turn are too long:
+                ``"truncate"`` cuts the longest texts, ``"error"`` raises, ``"keep"``
+                exceeds the budget),
                 ``previous`` (the result of the build before;
                 ``metadata["cached_tokens"]`` then says what the messages cost with
                 which both start alike).
@@ -232,7 +234,7 @@ class ContextBuilder:
         return Job(
             accounting=self._accounting,
             messages=checked_messages(messages),
-            budget=self._budget(max_tokens, options),
+            budget=self._budget(max_tokens, options, is_exact=counter is not None),
             strategy_name=name,
             strategy=choose,
             options=options,
@@ -244,10 +246,18 @@ class ContextBuilder:
             may_wait=may_wait,
         )
 
-    def _budget(self, max_tokens: int, options: Mapping[str, Any]) -> int:
-        """Return the tokens for the prompt: without the reserve, and a margin of it."""
+    def _budget(
+        self, max_tokens: int, options: Mapping[str, Any], *, is_exact: bool
+    ) -> int:
+        """Return the tokens for the prompt: without the reserve, and a margin of it.
+
+        Args:
+            is_exact: whether the provider itself counts, which needs no margin.
+        """
         budget = checked_tokens(max_tokens, "max_tokens")
         reserve = checked_tokens(options.get("reserve", 0), "strategy_opts.reserve")
         margin = checked_margin(options)
         left = max(0, budget - reserve)
-        return int(left * (1 - margin)) if self._accounting.approximate else left
+        if is_exact or not self._accounting.approximate:
+            return left
+        return share_of(left, 1 - margin)

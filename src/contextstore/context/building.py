@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import (
     Any,
     Awaitable,
@@ -24,10 +24,10 @@ from contextstore.context.arguments import (
     checked_pin,
     checked_tokens,
 )
-from contextstore.context.explain import Explanation
+from contextstore.context.explain import Explainer
 from contextstore.context.history import History
 from contextstore.context.plan import Plan, make_plan
-from contextstore.context.prompt import MessageFilter, Prompt, prompt_of
+from contextstore.context.prompt import MessageFilter, prompt_of
 from contextstore.context.result import BuildResult
 from contextstore.context.strategies import Request, Strategy
 from contextstore.context.strategies.headroom import cached_tokens, previous_messages
@@ -117,8 +117,10 @@ async def _ask(job: Job, counter: Counter, messages: List[Message]) -> int:
 
 
 def _counted(result: BuildResult, counted: int, *, over: bool) -> BuildResult:
-    metadata = {**result.metadata, "over_budget": over}
-    return replace(result, total_tokens=counted, approximate=False, metadata=metadata)
+    exact = copy.copy(result)
+    exact.total_tokens, exact.approximate = counted, False
+    exact.metadata = {**result.metadata, "over_budget": over}
+    return exact
 
 
 async def _attempt(job: Job) -> BuildResult:
@@ -144,18 +146,15 @@ def _result(job: Job, request: Request, plan: Plan) -> BuildResult:
         total_tokens=total,
         approximate=job.accounting.is_approximate(prompt.messages),
         strategy_used=job.strategy_name,
-        _explain=partial(_explanation, prompt, request),
+        metadata={
+            **prompt.metadata,
+            "over_budget": total > job.budget,
+            **_cached(job, prompt.messages),
+        },
     )
-    # The messages are the caller's from here on: what depends on them is found now.
-    notes = {"over_budget": total > job.budget, **_cached(job, prompt.messages)}
-    return result.report_later(lambda: {**prompt.report(), **notes})
-
-
-def _explanation(prompt: Prompt, request: Request) -> Explanation:
-    messages = request.history.messages
-    # Most of what was dropped is looked at here for the first time.
-    with blaming_input(messages):
-        return Explanation(messages, prompt.fates, request.cost)
+    # It holds nothing of the request: there is the result before, and that one's.
+    explainer = Explainer(request.history.messages, prompt.fates, request.cost)
+    return result.explained_by(explainer)
 
 
 def _history(job: Job) -> History:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Set
+from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
+from contextstore.context.arguments import blaming_input
 from contextstore.messages import Message
 
-__all__ = ["Explanation", "Fate", "Fates"]
+__all__ = ["Explainer", "Explanation", "Fate", "Fates"]
 
 
 class Fate(NamedTuple):
@@ -94,6 +95,32 @@ class Explanation(Sequence[Fate]):
         table += [[str(field) for field in row] for row in self._rows]
         widths = [max(map(len, column)) for column in zip(*table)]
         return "\n".join(_lines(table, widths))
+
+
+class Explainer:
+    """Keep what an explanation is made from, and no more of its build.
+
+    A copy is the same, as nothing in it changes. It is not pickled, as a tokenizer may
+    refuse that: None comes back.
+    """
+
+    def __init__(
+        self, messages: Sequence[Message], fates: Fates, cost: Callable[[Message], int]
+    ) -> None:
+        self._messages = messages
+        self._fates = fates
+        self._cost = cost
+
+    def explanation(self) -> Explanation:
+        """Return the rows, which count what was not looked at before."""
+        with blaming_input(self._messages):
+            return Explanation(self._messages, self._fates, self._cost)
+
+    def __deepcopy__(self, memo: Any) -> Explainer:
+        return self
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return type(None), ()
 
 
 def _row(position: int, message: Message, status: str, tokens: int) -> Fate:

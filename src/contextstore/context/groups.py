@@ -158,7 +158,7 @@ class Groups:
             return None, at - 1
         if message.get("role") == "function" and self._is_legacy_result(at):
             pair = (self._messages[at - 1], message)
-            return Group((at - 1, at), pair, self._cost), at - 2
+            return self._whole((at - 1, at), pair), at - 2
         legal = made_legal(message)
         mended = () if legal is message else (at,)
         starts_turn = message.get("role") == "user"
@@ -254,7 +254,7 @@ class Groups:
         one another, share their results.
         """
         is_output = is_response_output(self._messages[end])
-        if not is_output and type(self._messages[end].get("content")) is not list:
+        if not is_output and not isinstance(self._messages[end].get("content"), list):
             return end
         start = end
         while start > 0 and start - 1 not in self._aside:
@@ -275,7 +275,8 @@ class Groups:
         # One result for each call: so it nearly always is.
         if made and NO_ID not in made and sorted(made) == sorted(given):
             self._note_moved(start, (*run, *carriers))
-            return self._whole((*run, *carriers))
+            whole = (*run, *carriers)
+            return self._whole(whole, [self._messages[at] for at in whole])
         matching = Matching(self._messages, run, carriers)
         if not (matching.unanswered and self._is_open(end, carriers)):
             matching.leave_out_unanswered()
@@ -284,20 +285,20 @@ class Groups:
         if not positions:
             return None
         self._note_moved(start, positions)
-        return Group(
-            positions,
-            [made_legal(message) for _, message in matching.kept],
-            self._cost,
-            mended=tuple(at for at in matching.mended if at in positions),
-        )
+        mended = [at for at in matching.mended if at in positions]
+        return self._whole(positions, [m for _, m in matching.kept], mended)
 
-    def _whole(self, positions: Tuple[int, ...]) -> Group:
-        members = [self._messages[at] for at in positions]
+    def _whole(
+        self,
+        positions: Tuple[int, ...],
+        members: Sequence[Message],
+        mended: Sequence[int] = (),
+    ) -> Group:
+        """Return a group of these messages, made legal; some are mended already."""
         legal = list(map(made_legal, members))
-        mended = [
-            at for at, old, new in zip(positions, members, legal) if new is not old
-        ]
-        return Group(positions, legal, self._cost, mended=tuple(mended))
+        pairs = zip(positions, members, legal)
+        changed = tuple(at for at, old, new in pairs if new is not old)
+        return Group(positions, legal, self._cost, mended=(*mended, *changed))
 
     def _is_open(self, end: int, carriers: List[int]) -> bool:
         """Tell whether nothing but results follows a call, so that more may come."""
@@ -343,7 +344,7 @@ def _answer_in_order(run: Sequence[Message]) -> bool:
         type(calls) is not list
         or len(calls) != len(run) - 1
         or calling.get("role") != "assistant"
-        or type(calling.get("content")) is list
+        or isinstance(calling.get("content"), list)
         or "type" in calling
     ):
         return False

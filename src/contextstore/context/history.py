@@ -6,7 +6,13 @@ from itertools import islice
 from typing import Callable, Collection, Iterator, List, Optional, Sequence
 
 from contextstore.context.groups import Group, Groups
-from contextstore.context.links import calls_of, is_response_output, results_of
+from contextstore.context.links import (
+    calls_of,
+    is_response_output,
+    made_legal,
+    results_of,
+    says_nothing,
+)
 from contextstore.messages import Message, is_pinned
 
 __all__ = ["History"]
@@ -49,24 +55,36 @@ class History:
         if any(_is_linked(messages[at]) for at in pinned):
             self._part_all(pinned)
         else:
-            self.groups = self._groups(pinned)
+            self.pinned = self._set_aside(pinned)
             self._source = iter(self.groups)
-            self.pinned = [Group((at,), (messages[at],), cost) for at in pinned]
 
     def _part_all(self, pinned: List[int]) -> None:
         """Group everything, as a pinned call or result pins the whole of its group."""
         wanted = set(pinned)
         alone = [at for at in pinned if not _is_linked(self.messages[at])]
-        self.groups = self._groups(alone)
-        self.pinned = [Group((at,), (self.messages[at],), self._cost) for at in alone]
+        self.pinned = self._set_aside(alone)
         for group in self.groups:
             kind = self._seen if wanted.isdisjoint(group.positions) else self.pinned
             kind.append(group)
         self.pinned.sort(key=_position)
         self._source = iter(())
 
-    def _groups(self, aside: List[int]) -> Groups:
-        return Groups(self.messages, self._cost, aside, open_end=self._open_end)
+    def _set_aside(self, pinned: List[int]) -> List[Group]:
+        """Group all but these messages without links, and return a group for each.
+
+        Pinned or not, no provider takes a message that says nothing: it is left out.
+        """
+        said = [at for at in pinned if not says_nothing(self.messages[at])]
+        self.groups = Groups(self.messages, self._cost, said, open_end=self._open_end)
+        if len(said) < len(pinned):
+            self.groups.left_out.extend(set(pinned).difference(said))
+        return [self._alone(at) for at in said]
+
+    def _alone(self, at: int) -> Group:
+        message = self.messages[at]
+        legal = made_legal(message)
+        mended = () if legal is message else (at,)
+        return Group((at,), (legal,), self._cost, mended=mended)
 
     def newest_first(self) -> Iterator[Group]:
         """Iterate over the groups that are not pinned, from the newest backwards."""

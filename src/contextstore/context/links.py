@@ -7,7 +7,7 @@ blocks (``tool_use``, ``tool_result``) and OpenAI Responses items (``function_ca
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from contextstore.messages import Message
 
@@ -29,13 +29,14 @@ NO_ID = ""
 
 # Items whose result the caller owes; a web_search_call, say, answers itself.
 _OWN_CALLS = ("function_call", "custom_tool_call")
-_THINKING: FrozenSet[str] = frozenset(("thinking", "redacted_thinking"))
+# No set: what stands in the place of a type need not have a hash.
+_THINKING = ("thinking", "redacted_thinking")
 
 
 def _item_type(message: Message) -> str:
     """Return the type of a Responses item that is no message, or the empty string."""
     kind = message.get("type")
-    return kind if type(kind) is str and "role" not in message else ""
+    return kind if isinstance(kind, str) and "role" not in message else ""
 
 
 def _id(value: Any) -> str:
@@ -54,13 +55,16 @@ def _blocks(message: Message, kind: str) -> List[Dict[str, Any]]:
 
 
 def calls_of(message: Message) -> List[str]:
-    """Return the ids of the tool calls that a message makes, in order."""
+    """Return the ids of the tool calls that a message makes, in order.
+
+    A call that some library wrote down in both shapes is one call.
+    """
     if message.get("role") == "assistant":
         calls = message.get("tool_calls")
         ids = [_call_id(call) for call in calls] if isinstance(calls, list) else []
-        if type(message.get("content")) is list:
-            ids.extend(_id(block.get("id")) for block in _blocks(message, "tool_use"))
-        return ids
+        used = [_id(block.get("id")) for block in _blocks(message, "tool_use")]
+        written = set(ids) - {NO_ID}
+        return [*ids, *(call_id for call_id in used if call_id not in written)]
     kind = _item_type(message)
     if kind.endswith("_call") and ("call_id" in message or kind in _OWN_CALLS):
         return [_id(message.get("call_id"))]
@@ -77,8 +81,6 @@ def results_of(message: Message) -> List[str]:
     if role == "tool":
         return [_id(message.get("tool_call_id"))]
     if role == "user":
-        if type(message.get("content")) is not list:
-            return []
         blocks = _blocks(message, "tool_result")
         return [_id(block.get("tool_use_id")) for block in blocks]
     if _item_type(message).endswith("_call_output"):
@@ -112,7 +114,7 @@ def is_reasoning(message: Message) -> bool:
 def says_nothing(message: Message) -> bool:
     """Tell whether it is a message that a provider would refuse as empty."""
     role, content = message.get("role"), message.get("content")
-    if role == "user":
+    if role in ("user", "system", "developer"):
         return content is None or content == []
     if role != "assistant":
         return False
@@ -127,13 +129,35 @@ def says_nothing(message: Message) -> bool:
 def made_legal(message: Message) -> Message:
     """Return a message without what is refused though it says nothing.
 
-    That is an empty list of calls, and a result whose content is null.
+    That is an empty list of calls, an empty list beside what else an assistant says,
+    the second shape of a call, and a result whose content is null or an empty list.
     """
+    message = _in_one_shape(message)
+    role, content = message.get("role"), message.get("content")
     if message.get("tool_calls") == []:
-        return {key: message[key] for key in message if key != "tool_calls"}
-    if message.get("role") == "tool" and message.get("content") is None:
+        message = {key: message[key] for key in message if key != "tool_calls"}
+    if role == "assistant" and content == []:
+        return {**message, "content": None}
+    if role in ("tool", "function") and (content is None or content == []):
         return {**message, "content": ""}
     return message
+
+
+def _in_one_shape(message: Message) -> Message:
+    """Return a message without the blocks of calls that its ``tool_calls`` have too."""
+    calls, content = message.get("tool_calls"), message.get("content")
+    if not (isinstance(calls, list) and isinstance(content, list)):
+        return message
+    twice = {_call_id(call) for call in calls} - {NO_ID}
+    left = [block for block in content if _used_id(block) not in twice]
+    if message.get("role") != "assistant" or len(left) == len(content):
+        return message
+    return {**message, "content": left}
+
+
+def _used_id(block: Any) -> str:
+    is_use = isinstance(block, dict) and block.get("type") == "tool_use"
+    return _id(block.get("id")) if is_use else NO_ID
 
 
 def _is_thought(block: Any) -> bool:
@@ -149,11 +173,11 @@ def without_calls(message: Message, unwanted: Sequence[str]) -> Optional[Message
     if message.get("role") != "assistant":
         return None
     left = list(unwanted)
-    kept = dict(message)
-    if isinstance(message.get("content"), list):
-        kept["content"] = _filtered(message["content"], left, "tool_use", "id")
-    if isinstance(message.get("tool_calls"), list):
-        calls = _filtered(message["tool_calls"], left, None, "id")
+    kept = dict(_in_one_shape(message))
+    if isinstance(kept.get("content"), list):
+        kept["content"] = _filtered(kept["content"], left, "tool_use", "id")
+    if isinstance(kept.get("tool_calls"), list):
+        calls = _filtered(kept["tool_calls"], left, None, "id")
         if calls:
             kept["tool_calls"] = calls
         else:

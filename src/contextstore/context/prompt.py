@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from itertools import islice
-from operator import itemgetter
 from typing import (
     Any,
     Callable,
@@ -12,6 +9,7 @@ from typing import (
     Dict,
     Iterable,
     List,
+    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -19,6 +17,7 @@ from typing import (
 
 from contextstore.context.explain import Fates
 from contextstore.context.groups import Groups
+from contextstore.context.history import History
 from contextstore.context.plan import Plan
 from contextstore.context.strategies import Request
 from contextstore.messages import Message
@@ -29,77 +28,19 @@ MessageFilter = Callable[[Message], bool]
 
 Entry = Tuple[int, Message]
 
-_id = itemgetter("id")
 
-
-class Prompt:
+class Prompt(NamedTuple):
     """Be the messages of a prompt, and what became of those of the history.
-
-    What became of them is found out when it is asked for, as it takes a pass over all
-    that was dropped.
-
-    Args:
-        plan: what was to be kept.
-        request: what it was chosen from.
-        messages: copies of what is kept, oldest first.
-        positions: where each of them stands in the history; those of the plan if None.
-        lost: positions of what the repair of the prompt left out.
-        mended: positions of what it mended.
 
     Attributes:
         messages: copies of what is kept, oldest first.
+        fates: the positions of all messages by what became of them.
+        metadata: what ``BuildResult`` describes.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        request: Request,
-        messages: List[Message],
-        *,
-        positions: Optional[Sequence[int]] = None,
-        lost: Sequence[int] = (),
-        mended: Sequence[int] = (),
-    ) -> None:
-        self.messages = messages
-        self._positions = positions
-        self._plan = plan
-        self._request = request
-        self._lost = lost
-        self._mended = mended
-
-    @cached_property
-    def fates(self) -> Fates:
-        """Return the positions of all messages by what became of them."""
-        plan, history = self._plan, self._request.history
-        kept = set(plan.positions() if self._positions is None else self._positions)
-        mended = {at for group in plan.groups for at in group.mended}
-        summarized = {at for group in plan.summarized for at in group.positions} - kept
-        left_out = {*history.groups.left_out, *self._lost}
-        return Fates(
-            kept=kept,
-            pinned={at for group in history.pinned for at in group.positions},
-            truncated=kept.intersection(plan.truncated),
-            mended=mended.union(self._mended) & kept,
-            moved=kept.intersection(history.groups.moved),
-            summarized=summarized,
-            left_out=left_out - kept - summarized,
-        )
-
-    def report(self) -> Dict[str, Any]:
-        """Return the metadata that ``BuildResult`` describes."""
-        fates, messages = self.fates, self._request.history.messages
-        present = fates.kept | fates.left_out | fates.summarized
-        dropped = _gaps(present, len(messages))
-        return {
-            "dropped_ids": _ids_within(messages, dropped),
-            "dropped_count": sum([end - start for start, end in dropped]),
-            "summarized_ids": _ids_of(messages, fates.summarized),
-            "repaired_ids": _ids_of(messages, fates.left_out | fates.mended),
-            "truncated_ids": _ids_of(messages, fates.truncated),
-            "moved_ids": _ids_of(messages, fates.moved),
-            "infeasible": self._plan.infeasible,
-            **self._plan.notes,
-        }
+    messages: List[Message]
+    fates: Fates
+    metadata: Dict[str, Any]
 
 
 def prompt_of(
@@ -107,21 +48,63 @@ def prompt_of(
 ) -> Prompt:
     """Return the prompt that a plan describes, filtered and repaired once more."""
     copies = [_copy(message) for message in plan.messages()]
-    if post_filter is None:
-        return Prompt(plan, request, copies)
-    entries = list(zip(plan.positions(), copies))
-    wanted = [entry for entry in entries if post_filter(entry[1])]
-    # A filter that takes the results of a call away does not make it an open one.
-    open_end = wanted[-1:] == entries[-1:]
-    left, lost, mended = _repaired(wanted, request, open_end=open_end)
-    return Prompt(
-        plan,
-        request,
-        [message for _, message in left],
-        positions=[at for at, _ in left],
-        lost=lost,
-        mended=mended,
+    kept = plan.positions()
+    lost: List[int] = []
+    mended: List[int] = []
+    if post_filter is not None:
+        entries = list(zip(kept, copies))
+        wanted = [entry for entry in entries if post_filter(entry[1])]
+        # A filter that takes the results of a call away does not make it an open one.
+        open_end = wanted[-1:] == entries[-1:]
+        left, lost, mended = _repaired(wanted, request, open_end=open_end)
+        copies = [message for _, message in left]
+        kept = [at for at, _ in left]
+    fates = _fates(plan, request.history, kept, lost, mended)
+    return Prompt(copies, fates, _report(plan, request.history.messages, fates))
+
+
+def _fates(
+    plan: Plan,
+    history: History,
+    positions: Sequence[int],
+    lost: Sequence[int],
+    mended: Sequence[int],
+) -> Fates:
+    """Return the positions of all messages by what became of them.
+
+    Args:
+        positions: those of the prompt.
+        lost: positions of what the repair of the prompt left out.
+        mended: positions of what it mended.
+    """
+    kept = set(positions)
+    changed = {at for group in plan.groups if group.mended for at in group.mended}
+    summarized = {at for group in plan.summarized for at in group.positions} - kept
+    left_out = {*history.groups.left_out, *lost}
+    return Fates(
+        kept=kept,
+        pinned={at for group in history.pinned for at in group.positions},
+        truncated=kept.intersection(plan.truncated),
+        mended=changed.union(mended) & kept,
+        moved=kept.intersection(history.groups.moved),
+        summarized=summarized,
+        left_out=left_out - kept - summarized,
     )
+
+
+def _report(plan: Plan, messages: Sequence[Message], fates: Fates) -> Dict[str, Any]:
+    present = fates.kept | fates.left_out | fates.summarized
+    dropped = _gaps(present, len(messages))
+    return {
+        "dropped_ids": _ids_within(messages, dropped),
+        "dropped_count": sum([end - start for start, end in dropped]),
+        "summarized_ids": _ids_of(messages, fates.summarized),
+        "repaired_ids": _ids_of(messages, fates.left_out | fates.mended),
+        "truncated_ids": _ids_of(messages, fates.truncated),
+        "moved_ids": _ids_of(messages, fates.moved),
+        "infeasible": plan.infeasible,
+        **plan.notes,
+    }
 
 
 def _repaired(
@@ -159,9 +142,9 @@ def _ids_within(
     ids: List[Any] = []
     for start, end in runs:
         try:
-            ids += [*map(_id, islice(messages, start, end))]
+            ids += [message["id"] for message in messages[start:end]]
         except KeyError:
-            run = islice(messages, start, end)
+            run = messages[start:end]
             ids += [message["id"] for message in run if "id" in message]
     return ids
 

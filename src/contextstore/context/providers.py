@@ -85,8 +85,9 @@ def _chat_faults(messages: List[Json], complete: bool) -> Iterator[Fault]:
     waiting: List[Any] = []
     for at, message in enumerate(messages):
         if message.get("role") == "tool":
-            if message.get("tool_call_id") in waiting:
-                waiting.remove(message["tool_call_id"])
+            call_id = _text_field(message, "tool_call_id")
+            if call_id is not None and call_id in waiting:
+                waiting.remove(call_id)
             else:
                 yield Fault(at, "a tool message must answer a call just before it")
         else:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
-from contextstore.context.explain import Explanation
+from contextstore.context.explain import Explainer, Explanation
 from contextstore.errors import ConfigurationError
 from contextstore.messages import Message
 
@@ -15,6 +15,9 @@ __all__ = ["BuildResult"]
 @dataclass
 class BuildResult:
     """Be a prompt, and what became of the messages that it was built from.
+
+    It can be copied and pickled. A copy can be explained; what was pickled, or made by
+    ``dataclasses.replace``, cannot, as it is without the history.
 
     Attributes:
         messages: the messages to send, oldest first; copies.
@@ -27,8 +30,7 @@ class BuildResult:
             without calls, left out or mended), ``truncated_ids`` (texts cut),
             ``moved_ids`` (late results, now behind their call): ids of the messages
             that have one, in the order of the history. ``dropped_count`` counts those
-            without an id too. ``over_budget`` and ``infeasible`` are True or False. All
-            this is made when first read: to list what was dropped is a pass over it.
+            without an id too. ``over_budget`` and ``infeasible`` are True or False.
     """
 
     messages: List[Message]
@@ -36,34 +38,22 @@ class BuildResult:
     approximate: bool
     strategy_used: str
     metadata: Dict[str, Any] = field(default_factory=dict)
-    _explain: Optional[Callable[[], Explanation]] = field(
-        default=None, repr=False, compare=False
-    )
-    _report: Optional[Callable[[], Dict[str, Any]]] = field(
-        default=None, init=False, repr=False, compare=False
-    )
 
-    if not TYPE_CHECKING:  # for whom the field says it all
-
-        def __getattr__(self, name: str) -> Any:
-            """Make the metadata when it is asked for."""
-            if name != "metadata" or self._report is None:
-                raise AttributeError(name)
-            self.metadata = self._report()
-            return self.metadata
+    def __post_init__(self) -> None:
+        # No field: what dataclasses.asdict returns is data.
+        self._explainer: Optional[Explainer] = None
 
     def explain(self) -> Explanation:
         """Return a row for each message of the history: its cost, its fate, and why.
 
         ``print(result.explain())`` shows a table. Messages that a pre_filter took out
-        have no row.
+        have no row. Costs are those of the messages as they are now.
         """
-        if self._explain is None:
+        if self._explainer is None:
             raise ConfigurationError("only the result of a build can be explained")
-        return self._explain()
+        return self._explainer.explanation()
 
-    def report_later(self, report: Callable[[], Dict[str, Any]]) -> BuildResult:
-        """Make the metadata by this function when it is first read; return itself."""
-        del self.metadata
-        self._report = report
+    def explained_by(self, explainer: Explainer) -> BuildResult:
+        """Set what explains it; return itself."""
+        self._explainer = explainer
         return self

@@ -8,10 +8,17 @@ from contextstore.context.arguments import checked_entries
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, copy_json
 
-__all__ = ["TEXTS", "copies_in_shape", "system_texts", "text_block"]
+__all__ = [
+    "IMAGES",
+    "TEXTS",
+    "copies_in_shape",
+    "is_message_without_role",
+    "system_texts",
+    "text_block",
+]
 
 TEXTS = ("text", "input_text", "output_text")
-_IMAGES = ("image_url", "input_image")
+IMAGES = ("image", "image_url", "input_image")
 _CALLS = ("function_call", "custom_tool_call")
 
 
@@ -49,6 +56,15 @@ def text_block(text: str) -> Message:
     return {"type": "text", "text": text}
 
 
+def is_message_without_role(item: Message, kind: str) -> bool:
+    """Tell whether something of a type says what nobody else would: the user, then.
+
+    Thoughts and calls may have a content too, which is not for the other provider.
+    """
+    is_put_out = kind == "reasoning" or kind.endswith(("_call", "_call_output"))
+    return item.get("content") is not None and not is_put_out
+
+
 def _check_message(message: Message, path: str) -> None:
     for field in ("role", "type"):
         if message.get(field) is not None:
@@ -61,6 +77,8 @@ def _check_message(message: Message, path: str) -> None:
     if "role" not in message and message.get("type") in _CALLS:
         _check_named(message, path)
     _check_parts(message.get("content"), f"{path}.content")
+    if "role" not in message:
+        _check_parts(message.get("output"), f"{path}.output")
 
 
 def _check_calls(calls: Any, path: str) -> None:
@@ -91,7 +109,7 @@ def _check_part(part: Message, path: str) -> None:
         _check(kind, str, f"{path}.type", "a text")
     if kind in TEXTS:
         _check(part.get("text"), str, f"{path}.text", "a text")
-    elif kind in _IMAGES:
+    elif kind in IMAGES and kind != "image":
         inner = part.get("image_url")
         url = inner.get("url") if isinstance(inner, dict) else inner
         _check(url, str, f"{path}.image_url", "the URL of an image, or has one")

@@ -8,9 +8,10 @@ with every turn; dropping more at once, and then nothing for a while, keeps it.
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from contextstore.context.history import History
+from contextstore.context.shares import share_of
 from contextstore.context.strategies.base import Request
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, is_pinned
@@ -45,8 +46,10 @@ def previous_messages(options: Mapping[str, Any]) -> Optional[Sequence[Message]]
     previous = options.get("previous")
     if previous is None:
         return None
-    messages = getattr(previous, "messages", None)
-    if not isinstance(messages, list):
+    messages: Optional[List[Message]] = getattr(previous, "messages", None)
+    if not isinstance(messages, list) or not all(
+        isinstance(message, dict) for message in messages
+    ):
         raise InvalidInputError(
             "previous is not the result of a build", path="strategy_opts.previous"
         )
@@ -61,7 +64,7 @@ def room_for_cut(request: Request, headroom: float) -> int:
     whole number of steps, and a step is the headroom.
     """
     room = request.room
-    step = max(1, int(headroom * room))
+    step = max(1, share_of(room, headroom))
     previous = previous_messages(request.options)
     if previous is None:
         tokens = [group.tokens for group in request.history.newest_first()]

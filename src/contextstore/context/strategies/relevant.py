@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from contextstore.context.arguments import checked_function
 from contextstore.context.groups import Group
+from contextstore.context.shares import share_of
 from contextstore.context.strategies.base import Choice, Request
 from contextstore.context.strategies.options import knows_options
-from contextstore.errors import InvalidInputError
+from contextstore.errors import ConfigurationError, InvalidInputError
 from contextstore.messages import Message
 
 __all__ = ["DEFAULT_RECENT_SHARE", "relevant"]
@@ -57,7 +59,8 @@ def _options(
     options: Mapping[str, Any],
 ) -> Tuple[Sequence[str], float, Optional[Shorten]]:
     ranking = options.get("ranking", ())
-    if isinstance(ranking, str) or not isinstance(ranking, Sequence):
+    is_list = isinstance(ranking, Sequence) and not isinstance(ranking, str)
+    if not is_list or not all(isinstance(message_id, str) for message_id in ranking):
         raise InvalidInputError(
             "ranking is no list of ids; pass message ids, the most relevant first",
             path="strategy_opts.ranking",
@@ -67,7 +70,8 @@ def _options(
         raise _bad_share()
     if not 0 <= share <= 1:
         raise _bad_share()
-    return ranking, float(share), options.get("shorten")
+    shorten = checked_function(options.get("shorten"), "strategy_opts.shorten")
+    return ranking, float(share), shorten
 
 
 def _bad_share() -> InvalidInputError:
@@ -80,7 +84,7 @@ def _parted(request: Request, share: float) -> Tuple[List[Group], List[Group]]:
     """Return the newest groups within the share, or one if it fits, and the rest."""
     recent: List[Group] = []
     older: List[Group] = []
-    left = request.room * share
+    left = share_of(request.room, share)
     for group in request.history.newest_first():
         fits = group.tokens <= (left if recent else request.room)
         if older or not fits:
@@ -107,6 +111,10 @@ def _packed(
     if shorten is None:
         return group, []
     messages = [shorten(message) for message in group.messages]
+    if not all(isinstance(message, dict) for message in messages):
+        raise ConfigurationError(
+            "the function given as shorten returned something that is no message"
+        )
     changed = [
         str(new["id"])
         for old, new in zip(group.messages, messages)
