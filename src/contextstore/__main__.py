@@ -67,7 +67,14 @@ def _parser() -> argparse.ArgumentParser:
         "copy", help="copy all sessions into another store, and compare them after"
     )
     copy.add_argument("source", help="a file, or an address such as redis://host:6379")
-    copy.add_argument("target", help="likewise; what it has already stays")
+    copy.add_argument(
+        "target",
+        help="likewise; sessions that the source has not stay, and one that differs "
+        "from what an earlier copy leaves is refused",
+    )
+    copy.add_argument(
+        "--overwrite", action="store_true", help="replace sessions that differ"
+    )
     copy.set_defaults(command=_copy)
     vocab = commands.add_parser(
         "vocab", help="put vocabularies in place for a machine without a network"
@@ -146,7 +153,10 @@ def _backup(parsed: argparse.Namespace) -> int:
 def _copy(parsed: argparse.Namespace) -> int:
     shown = _ShownProgress()
     with _opened(parsed.source).sync as source, _made(parsed.target).sync as target:
-        report = drive(copy_sessions(source.backend, target.backend, shown))
+        copying = copy_sessions(
+            source.backend, target.backend, shown, overwrite=parsed.overwrite
+        )
+        report = drive(copying)
     print(
         f"{report.session_count} sessions, {report.message_count} messages, "
         f"{report.copied} sessions written"

@@ -376,6 +376,13 @@ class RedisMemory(MemoryBackend):
         """Read everything and tell what is damaged; see MemoryBackend."""
         return await checkup.verify(self._room, repair=repair)
 
+    async def every_session_id(self) -> List[str]:
+        """Return the ids of all sessions, sorted, by asking every server for its keys.
+
+        Unlike ``list_sessions`` it needs no index, which a server can lose.
+        """
+        return await scanning.session_ids(self._room, Filter())
+
     async def close(self) -> None:
         """Close the connections; a call after this raises ClosedError."""
         self._room.index.post()
