@@ -21,7 +21,7 @@ from contextstore import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from contextstore.backends.redis import index
+from contextstore.backends.redis import index, scanning
 from contextstore.backends.redis.layout import Keys
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
@@ -419,6 +419,25 @@ def test_an_erased_session_leaves_no_key(memory: RedisMemory, name: str) -> None
     assert [key for key in ask("KEYS", f"*{name}*") if b"secret" in key] == []
     for bucket in ask("KEYS", f"{name}:index:*"):
         assert ask("ZSCORE", bucket, "secret") is None
+
+
+def test_an_erasure_goes_on_where_another_deletes_the_same(
+    memory: RedisMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for session_id in ("a", "b", "c"):
+        memory.sync.save_context(session_id, [message(1)])
+        memory.sync.set_metadata(session_id, {"user": "x"})
+    listed = scanning.session_ids
+
+    async def found_and_deleted(*arguments: Any) -> List[str]:
+        ids = await listed(*arguments)
+        await memory.delete_session("b")
+        return ids
+
+    monkeypatch.setattr(scanning, "session_ids", found_and_deleted)
+    receipt = memory.sync.erase(where={"user": "x"})
+    assert (receipt.session_ids, receipt.message_count) == (("a", "c"), 2)
+    assert memory.sync.load_context("c") == []
 
 
 def test_searches_ignore_accents_and_capitals(memory: RedisMemory) -> None:

@@ -71,6 +71,7 @@ def test_what_is_no_address_is_refused(url: Any) -> None:
         {"namespace": ""},
         {"namespace": "a{b}"},
         {"namespace": "*"},
+        {"namespace": "app:cache"},
     ],
 )
 def test_what_is_no_option_is_refused(options: Dict[str, Any]) -> None:

@@ -32,7 +32,8 @@ from contextstore.backends.stamps import Clock, IdFactory, Stamps
 from contextstore.backends.texts import words_of
 from contextstore.errors import ConfigurationError, InvalidInputError
 
-_NAMESPACE = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
+# A colon ends it in a key: with one inside, the sessions of "a:b" would be some of "a".
+_NAMESPACE = re.compile(r"[A-Za-z0-9._/-]{1,64}")
 
 
 class RedisMemory(MemoryBackend):
@@ -60,7 +61,8 @@ class RedisMemory(MemoryBackend):
         ttl: how long a session lives after its last change; for ever by default.
         timeout: seconds that one attempt may take.
         deadline: seconds after which a call gives up; more than a failover takes.
-        namespace: what the keys begin with.
+        namespace: what the keys begin with: letters, digits and ``. _ / -``. Objects of
+            different namespaces see nothing of each other.
         id_factory: gives ids where a message has none; time-ordered UUIDs by default.
         clock: gives timestamps where a message has none; UTC ISO 8601 by default.
 
@@ -90,7 +92,7 @@ class RedisMemory(MemoryBackend):
         confirmation = _confirmation(replicas, if_fewer, fsync, confirm_within, timeout)
         if not _NAMESPACE.fullmatch(str(namespace)):
             raise ConfigurationError(
-                "namespace has 1 to 64 letters, digits and . _ : / - of ASCII"
+                "namespace has 1 to 64 letters, digits and . _ / - of ASCII"
             )
         address = Address.of(url)
         link = Link(address, confirmation, timeout=timeout, deadline=deadline)
