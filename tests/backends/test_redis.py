@@ -240,6 +240,66 @@ def test_an_expired_session_is_gone(name: str) -> None:
     assert ask("KEYS", f"{{{name}:t}}*") == []
 
 
+def test_a_writer_without_ttl_leaves_the_time_as_it_is(
+    memory: RedisMemory, name: str
+) -> None:
+    brief = RedisMemory(valkey().url, namespace=name, ttl=timedelta(seconds=60))
+    for session_id in ("appended", "saved", "replaced"):
+        brief.sync.save_context(session_id, [])
+    brief.sync.append_context("replaced", [message(9)])
+    brief.sync.close()
+    memory.sync.append_context("appended", [message(1)])
+    memory.sync.append_context("appended", [message(2)])
+    memory.sync.save_context("saved", [message(1)])
+    memory.sync.save_context("replaced", [message(1)])
+    memory.sync.save_context("new", [message(1)])
+    for session_id in ("appended", "saved", "replaced"):
+        times = [ask("PTTL", key) for key in Keys.of(name, session_id)]
+        assert min(times) > 50_000
+        assert max(times) - min(times) < 1000
+    assert [ask("PTTL", key) for key in Keys.of(name, "new")] == [-1] * 3
+
+
+WRITES_TO_ALL_KEYS: List[Callable[[Any], Any]] = [
+    lambda memory: memory.append_context("s", [message(2)]),
+    lambda memory: memory.append_context("s", [message(4)], create=True),
+    lambda memory: memory.save_context("s", numbered(1, 4)),
+    lambda memory: memory.delete_interaction("s", "m3"),
+    lambda memory: memory.set_metadata("s", {"a": 1}),
+    lambda memory: memory.load_page("s", before="m3"),
+]
+
+
+@pytest.mark.parametrize("lost", ["mi", "hi", "hm", "i", "m"])
+def test_a_session_that_lost_keys_takes_no_write(
+    memory: RedisMemory, name: str, lost: str
+) -> None:
+    """A server that evicts may take any of them."""
+    memory.sync.save_context("s", numbered(1, 3))
+    kept = {key: ask("DUMP", key) for key in Keys.of(name, "s")}
+    for key in kept:
+        if key.decode()[-1] in lost:
+            ask("DEL", key)
+    left = {key: ask("DUMP", key) for key in kept}
+    for write in WRITES_TO_ALL_KEYS:
+        if lost in ("hi", "hm") and write is WRITES_TO_ALL_KEYS[4]:
+            continue
+        with pytest.raises(CorruptDataError):
+            write(memory.sync)
+    assert {key: ask("DUMP", key) for key in kept} == left
+    assert not memory.sync.verify().ok
+    memory.sync.delete_session("s")
+    assert memory.sync.verify().ok
+
+
+def test_lost_ids_are_made_from_the_messages(memory: RedisMemory, name: str) -> None:
+    memory.sync.save_context("s", numbered(1, 3))
+    ask("DEL", Keys.of(name, "s").ids)
+    assert memory.sync.verify(repair=True).ok
+    memory.sync.append_context("s", numbered(1, 4))
+    assert memory.sync.load_context("s") == numbered(1, 4)
+
+
 def test_an_object_that_is_dropped_closes_itself(name: str) -> None:
     def clients() -> int:
         return bytes(ask("CLIENT", "LIST")).count(name.encode())
@@ -386,6 +446,8 @@ def test_a_key_of_another_kind_is_damage(memory: RedisMemory, name: str) -> None
     ask("SET", Keys.of(name, "s").head, "mine")
     with pytest.raises(CorruptDataError):
         memory.sync.load_context("s")
+    memory.sync.delete_session("s")
+    assert memory.sync.load_context("s") == []
 
 
 def test_a_slow_network_only_takes_time(name: str, proxy: Proxy) -> None:

@@ -58,7 +58,8 @@ class RedisMemory(MemoryBackend):
             it returns (WAITAOF: Valkey or Redis 7.2, with ``appendonly yes``).
         confirm_within: seconds that one attempt waits for both; after ``deadline`` the
             write raises UnavailableError, and may be stored.
-        ttl: how long a session lives after its last change; for ever by default.
+        ttl: how long a session lives after a change by this object; by default a new
+            session lives for ever, and one that has to expire keeps its time.
         timeout: seconds that one attempt may take.
         deadline: seconds after which a call gives up; more than a failover takes.
         namespace: what the keys begin with: letters, digits and ``. _ / -``. Objects of
