@@ -192,5 +192,24 @@ def test_the_command_overwrites_another_session_only_when_told(
         assert target.load_context("mine") == [message(0)]
 
 
+@pytest.mark.parametrize(
+    "address", ["memory:", "memory://", "redis:h", "host=db password=secret"]
+)
+def test_the_command_makes_no_file_of_an_address(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    address: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with SQLiteMemory("chat.db").sync as source:
+        source.save_context("s", [])
+    before = sorted(tmp_path.iterdir())
+    assert main(["copy", "chat.db", address]) == 2
+    assert main(["copy", "host=db password=secret", "chat.db"]) == 2
+    assert sorted(tmp_path.iterdir()) == before
+    assert "secret" not in capsys.readouterr().err
+
+
 def test_the_command_makes_no_source(tmp_path: Path) -> None:
     assert main(["copy", str(tmp_path / "no.db"), str(tmp_path / "new.db")]) == 2

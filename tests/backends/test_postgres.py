@@ -10,6 +10,7 @@ import os
 import re
 import threading
 import time
+import traceback
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -626,6 +627,30 @@ def test_errors_name_the_database_and_no_password() -> None:
     assert "127.0.0.1:1/chat" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert memory.location == "postgresql://127.0.0.1:1/chat"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:sec/cret@h/db",
+        "postgresql://u:1/secret@h/db",
+        "postgresql://u:1@cret@h/db",
+        "postgresql://u:secret@h/db?nonsense=1",
+        "host=db password=sec ret",
+    ],
+)
+def test_what_libpq_cannot_read_is_shown_to_nobody(dsn: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        PostgresMemory(dsn)
+    shown = "".join(traceback.format_exception_only(ConfigurationError, caught.value))
+    assert "cret" not in shown
+    assert "nonsense" not in shown
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_location_names_every_host() -> None:
+    memory = PostgresMemory("postgresql://me:secret@[::1]:5432,h2:1,/tmp:2/chat")
+    assert memory.location == "postgresql://[::1]:5432,h2:1,/tmp:2/chat"
 
 
 def test_tables_of_a_newer_version_are_refused(
