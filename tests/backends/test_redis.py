@@ -9,11 +9,12 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Type
 
 import pytest
 
 from contextstore import (
+    BusyError,
     ClosedError,
     ConflictError,
     CorruptDataError,
@@ -23,6 +24,7 @@ from contextstore import (
 )
 from contextstore.backends.redis import index, scanning
 from contextstore.backends.redis.layout import Keys
+from contextstore.backends.redis.link import Answer, Link
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
 from tests.servers.shared_valkey import valkey
@@ -298,6 +300,32 @@ def test_lost_ids_are_made_from_the_messages(memory: RedisMemory, name: str) -> 
     assert memory.sync.verify(repair=True).ok
     memory.sync.append_context("s", numbered(1, 4))
     assert memory.sync.load_context("s") == numbered(1, 4)
+
+
+@pytest.mark.parametrize("option", ["decode_responses=true", "protocol=3"])
+def test_no_option_of_an_address_changes_what_is_read(name: str, option: str) -> None:
+    memory = RedisMemory(f"{valkey().url}?{option}", namespace=name, deadline=2.0)
+    memory.sync.append_context("s", [message(1)], create=True)
+    assert memory.sync.load_context("s") == [message(1)]
+    assert memory.sync.session_info("s").message_count == 1
+    assert memory.sync.verify().ok
+    memory.sync.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "error"), [(b"missing", BusyError), (b"what", UnavailableError)]
+)
+def test_an_append_ends_whatever_is_answered(
+    name: str, said: bytes, error: Type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(*_: Any) -> Answer:
+        return Answer(said, doubt=False)
+
+    monkeypatch.setattr(Link, "ask", answer)
+    memory = RedisMemory(valkey().url, namespace=name, deadline=0.1)
+    with pytest.raises(error):
+        memory.sync.append_context("s", [message(1)], create=True)
+    memory.sync.close()
 
 
 def test_an_object_that_is_dropped_closes_itself(name: str) -> None:
