@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 import sqlite3
 import sys
 import time
@@ -18,7 +19,7 @@ from contextstore.backends.copying import copy_sessions
 from contextstore.backends.results import VerifyReport
 from contextstore.backends.sqlite import SQLiteMemory
 from contextstore.backends.sqlite.process_lock import needs_process_lock
-from contextstore.backends.url import open_memory, path_in
+from contextstore.backends.url import names_scheme, open_memory, path_in
 from contextstore.context.vocabulary import VOCABULARIES, find_vocabulary
 from contextstore.context.vocabulary_install import install_vocabulary
 from contextstore.errors import ConfigurationError, ContextStoreError
@@ -30,6 +31,7 @@ _EXTRAS = {
     "postgres": "psycopg",
     "redis": "redis",
 }
+_PASSWORD = re.compile(r"password\s*=", re.IGNORECASE)
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -67,7 +69,14 @@ def _parser() -> argparse.ArgumentParser:
         "copy", help="copy all sessions into another store, and compare them after"
     )
     copy.add_argument("source", help="a file, or an address such as redis://host:6379")
-    copy.add_argument("target", help="likewise; what it has already stays")
+    copy.add_argument(
+        "target",
+        help="likewise; sessions that the source has not stay, and one that differs "
+        "from what an earlier copy leaves is refused",
+    )
+    copy.add_argument(
+        "--overwrite", action="store_true", help="replace sessions that differ"
+    )
     copy.set_defaults(command=_copy)
     vocab = commands.add_parser(
         "vocab", help="put vocabularies in place for a machine without a network"
@@ -146,7 +155,10 @@ def _backup(parsed: argparse.Namespace) -> int:
 def _copy(parsed: argparse.Namespace) -> int:
     shown = _ShownProgress()
     with _opened(parsed.source).sync as source, _made(parsed.target).sync as target:
-        report = drive(copy_sessions(source.backend, target.backend, shown))
+        copying = copy_sessions(
+            source.backend, target.backend, shown, overwrite=parsed.overwrite
+        )
+        report = drive(copying)
     print(
         f"{report.session_count} sessions, {report.message_count} messages, "
         f"{report.copied} sessions written"
@@ -176,7 +188,7 @@ def _vocab(parsed: argparse.Namespace) -> int:
 
 def _opened(store: str) -> MemoryBackend:
     """Open what is there; these commands make no store."""
-    if "://" not in store:
+    if not names_scheme(store):
         _refuse_missing(store)
         return SQLiteMemory(store)
     if store.startswith("sqlite:"):
@@ -186,12 +198,31 @@ def _opened(store: str) -> MemoryBackend:
 
 def _made(store: str) -> MemoryBackend:
     """Open a store, which is made where it is not there."""
-    return open_memory(store) if "://" in store else SQLiteMemory(store)
+    if store.startswith("memory:"):
+        raise ConfigurationError("memory: ends with the command; name a file or server")
+    if names_scheme(store):
+        return open_memory(store)
+    _refuse_settings(store)
+    return SQLiteMemory(store)
 
 
 def _refuse_missing(path: str) -> None:
     if path and not Path(path).is_file():
+        _refuse_settings(path)
         raise ConfigurationError(f"there is no file {path}")
+
+
+def _refuse_settings(path: str) -> None:
+    """Refuse what is a connection string with a password, and show none of it.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    if _PASSWORD.search(path):
+        raise ConfigurationError(
+            "this is no file, and connection strings of keywords and values are not "
+            "taken here: write postgresql://user@host/database"
+        )
 
 
 if __name__ == "__main__":

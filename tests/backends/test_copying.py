@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
+import redis
 
 from contextstore import InMemoryMemory, RedisMemory, SQLiteMemory, open_memory
 from contextstore.__main__ import main
 from contextstore.backends.copying import CopyReport, copy_sessions
-from contextstore.errors import UnavailableError
+from contextstore.errors import ConflictError, UnavailableError
 from contextstore.testing.memory_suite import RICH, bare, message, numbered
 from tests.servers.shared_valkey import cluster, valkey
 from tests.servers.valkey import namespace
@@ -40,8 +41,8 @@ def contents(memory: Any) -> Dict[str, Any]:
     }
 
 
-def copied(source: Any, target: Any) -> CopyReport:
-    return asyncio.run(copy_sessions(source, target))
+def copied(source: Any, target: Any, **options: Any) -> CopyReport:
+    return asyncio.run(copy_sessions(source, target, **options))
 
 
 def test_everything_is_copied_and_compared() -> None:
@@ -86,13 +87,64 @@ def test_a_copy_that_was_cut_short_goes_on() -> None:
 def test_what_differs_is_copied_again() -> None:
     source, target = filled(), InMemoryMemory()
     copied(source, target)
-    target.sync.update_interaction("s3", "m1", {"content": "other"})
+    shortened = target.sync.load_context("s3")[:-1]
+    target.sync.save_context("s3", shortened)
     target.sync.set_metadata("s1", {})
     target.sync.save_summaries("s2", {})
     target.sync.save_context("more", [message(1)])
     assert copied(source, target).copied == 3
     assert target.sync.load_context("more") == [message(1)]
     assert contents(target).items() >= contents(source).items()
+
+
+@pytest.mark.parametrize("other", [[message(7)], [*numbered(1, 3), message(4)]])
+def test_another_session_of_the_target_is_replaced_only_when_told(other: Any) -> None:
+    source, target = InMemoryMemory(), InMemoryMemory()
+    source.sync.save_context("mine", numbered(1, 3))
+    target.sync.save_context("mine", other)
+    version = target.sync.session_info("mine").version
+    with pytest.raises(ConflictError, match="'mine'") as caught:
+        copied(source, target)
+    assert caught.value.session_id == "mine"
+    assert target.sync.session_info("mine").version == version
+    assert target.sync.load_context("mine") == other
+    assert copied(source, target, overwrite=True).is_verified
+    assert target.sync.load_context("mine") == numbered(1, 3)
+
+
+class Edited(InMemoryMemory):
+    """Be a source in which somebody edits a message after it was copied."""
+
+    loads = 0
+
+    async def load_context(self, *arguments: Any, **options: Any) -> Any:
+        self.loads += 1
+        if self.loads == 3:
+            await self.update_interaction("s", "m1", {"content": "edited"})
+        return await super().load_context(*arguments, **options)
+
+
+def test_what_this_copy_wrote_follows_an_edit_of_the_source() -> None:
+    source, target = Edited(), InMemoryMemory()
+    source.sync.save_context("s", numbered(1, 3))
+    assert copied(source, target).is_verified
+    assert target.sync.load_context("s")[0]["content"] == "edited"
+
+
+def test_sessions_that_the_index_of_redis_lost_are_copied(tmp_path: Path) -> None:
+    name = namespace(tmp_path)
+    source = RedisMemory(valkey().url, namespace=name)
+    for number in range(5):
+        source.sync.save_context(f"s{number}", numbered(1, 2))
+    assert source.sync.list_sessions().sessions
+    with redis.Redis.from_url(valkey().url) as raw:
+        for key in raw.scan_iter(match=f"{name}:index:*"):
+            raw.delete(key)
+    assert source.sync.list_sessions().sessions == []
+    target = InMemoryMemory()
+    assert copied(source, target) == CopyReport(5, 10, 5, is_verified=True)
+    assert len(contents(target)) == 5
+    source.sync.close()
 
 
 class Restless(InMemoryMemory):
@@ -122,6 +174,41 @@ def test_the_command_copies_from_a_file_to_a_server(
         assert "1 sessions, 3 messages, 1 sessions written" in capsys.readouterr().out
     with open_memory(f"sqlite:///{tmp_path / 'new.db'}").sync as target:
         assert target.load_context("command") == numbered(1, 3)
+
+
+def test_the_command_overwrites_another_session_only_when_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(tmp_path / name) for name in ("source.db", "target.db")]
+    for number, file in enumerate(files):
+        with SQLiteMemory(file).sync as memory:
+            memory.save_context("mine", [message(number)])
+    assert main(["copy", *files]) == 2
+    assert "'mine'" in capsys.readouterr().err
+    with SQLiteMemory(files[1]).sync as target:
+        assert target.load_context("mine") == [message(1)]
+    assert main(["copy", "--overwrite", *files]) == 0
+    with SQLiteMemory(files[1]).sync as target:
+        assert target.load_context("mine") == [message(0)]
+
+
+@pytest.mark.parametrize(
+    "address", ["memory:", "memory://", "redis:h", "host=db password=secret"]
+)
+def test_the_command_makes_no_file_of_an_address(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    address: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with SQLiteMemory("chat.db").sync as source:
+        source.save_context("s", [])
+    before = sorted(tmp_path.iterdir())
+    assert main(["copy", "chat.db", address]) == 2
+    assert main(["copy", "host=db password=secret", "chat.db"]) == 2
+    assert sorted(tmp_path.iterdir()) == before
+    assert "secret" not in capsys.readouterr().err
 
 
 def test_the_command_makes_no_source(tmp_path: Path) -> None:

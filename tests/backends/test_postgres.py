@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import hashlib
 import os
 import re
 import threading
 import time
+import traceback
+import uuid
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
@@ -21,6 +24,8 @@ from contextstore import (
     ConfigurationError,
     ConflictError,
     CorruptDataError,
+    InteractionNotFoundError,
+    PgVectorStore,
     PostgresMemory,
     SchemaVersionError,
     SessionNotFoundError,
@@ -28,8 +33,9 @@ from contextstore import (
     UnsupportedOperationError,
     open_memory,
 )
-from contextstore.backends.postgres import rows
-from contextstore.backends.postgres.keys import session_key
+from contextstore.backends.postgres import appending, rows, vector_rows
+from contextstore.backends.postgres import memory as memory_module
+from contextstore.backends.postgres.keys import message_key, session_key
 from tests.servers.proxy import Proxy
 from tests.servers.shared import database_of, postgres_server
 
@@ -187,6 +193,56 @@ def test_a_hostile_key_of_a_filter_is_only_a_value(memory: PostgresMemory) -> No
     memory.sync.set_metadata("a", {key: {"'": None}})
     found = memory.sync.list_sessions(metadata={key: {"'": None}})
     assert [one.session_id for one in found.sessions] == ["a"]
+
+
+def derived_from(message_id: str) -> str:
+    """Return the id that is, as a UUID, the digest of another id."""
+    digest = hashlib.sha256(message_id.encode()).hexdigest()
+    return str(uuid.UUID(digest[:32]))
+
+
+def other_id_of(key: str) -> str:
+    """Return the id whose text is a key as Postgres gives it."""
+    return str(uuid.UUID(key))
+
+
+@pytest.mark.parametrize(
+    "name_of", [derived_from, lambda m: other_id_of(message_key(m))]
+)
+def test_no_id_can_be_chosen_to_have_the_key_of_another(
+    memory: PostgresMemory, name_of: Callable[[str], str]
+) -> None:
+    face, other = memory.sync, name_of("hello")
+    face.save_context("s", said("hello"))
+    with pytest.raises(InteractionNotFoundError):
+        face.delete_interaction("s", other)
+    with pytest.raises(InteractionNotFoundError):
+        face.load_page("s", before=other)
+    face.append_context("s", said(other))
+    assert ids(face.load_context("s")) == ["hello", other]
+    assert message_key(other) != message_key("hello")
+
+
+def test_two_ids_of_one_key_are_told_apart(
+    memory: PostgresMemory, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if somebody had found two texts with one digest.
+    for module in (rows, vector_rows, appending, memory_module):
+        monkeypatch.setattr(module, "message_key", lambda _: "f" * 32)
+    face, vectors = memory.sync, PgVectorStore(dsn, partitions=4)
+    face.save_context("s", said("hello"))
+    vectors.sync.add("s", "hello", [1.0, 0.0])
+    for call in (
+        lambda: face.delete_interaction("s", "forged"),
+        lambda: face.update_interaction("s", "forged", {"content": "x"}),
+        lambda: face.load_page("s", after="forged"),
+    ):
+        with pytest.raises(InteractionNotFoundError):
+            call()
+    assert vectors.sync.has_embedding("s", "hello")
+    assert not vectors.sync.has_embedding("s", "forged")
+    assert ids(face.load_context("s")) == ["hello"]
+    vectors.sync.close()
 
 
 def test_many_sessions_are_listed_page_by_page(memory: PostgresMemory) -> None:
@@ -571,6 +627,30 @@ def test_errors_name_the_database_and_no_password() -> None:
     assert "127.0.0.1:1/chat" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert memory.location == "postgresql://127.0.0.1:1/chat"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:sec/cret@h/db",
+        "postgresql://u:1/secret@h/db",
+        "postgresql://u:1@cret@h/db",
+        "postgresql://u:secret@h/db?nonsense=1",
+        "host=db password=sec ret",
+    ],
+)
+def test_what_libpq_cannot_read_is_shown_to_nobody(dsn: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        PostgresMemory(dsn)
+    shown = "".join(traceback.format_exception_only(ConfigurationError, caught.value))
+    assert "cret" not in shown
+    assert "nonsense" not in shown
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_location_names_every_host() -> None:
+    memory = PostgresMemory("postgresql://me:secret@[::1]:5432,h2:1,/tmp:2/chat")
+    assert memory.location == "postgresql://[::1]:5432,h2:1,/tmp:2/chat"
 
 
 def test_tables_of_a_newer_version_are_refused(

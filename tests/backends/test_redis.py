@@ -9,11 +9,12 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Type
 
 import pytest
 
 from contextstore import (
+    BusyError,
     ClosedError,
     ConflictError,
     CorruptDataError,
@@ -21,8 +22,9 @@ from contextstore import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from contextstore.backends.redis import index
+from contextstore.backends.redis import index, scanning
 from contextstore.backends.redis.layout import Keys
+from contextstore.backends.redis.link import Answer, Link
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
 from tests.servers.shared_valkey import valkey
@@ -240,6 +242,92 @@ def test_an_expired_session_is_gone(name: str) -> None:
     assert ask("KEYS", f"{{{name}:t}}*") == []
 
 
+def test_a_writer_without_ttl_leaves_the_time_as_it_is(
+    memory: RedisMemory, name: str
+) -> None:
+    brief = RedisMemory(valkey().url, namespace=name, ttl=timedelta(seconds=60))
+    for session_id in ("appended", "saved", "replaced"):
+        brief.sync.save_context(session_id, [])
+    brief.sync.append_context("replaced", [message(9)])
+    brief.sync.close()
+    memory.sync.append_context("appended", [message(1)])
+    memory.sync.append_context("appended", [message(2)])
+    memory.sync.save_context("saved", [message(1)])
+    memory.sync.save_context("replaced", [message(1)])
+    memory.sync.save_context("new", [message(1)])
+    for session_id in ("appended", "saved", "replaced"):
+        times = [ask("PTTL", key) for key in Keys.of(name, session_id)]
+        assert min(times) > 50_000
+        assert max(times) - min(times) < 1000
+    assert [ask("PTTL", key) for key in Keys.of(name, "new")] == [-1] * 3
+
+
+WRITES_TO_ALL_KEYS: List[Callable[[Any], Any]] = [
+    lambda memory: memory.append_context("s", [message(2)]),
+    lambda memory: memory.append_context("s", [message(4)], create=True),
+    lambda memory: memory.save_context("s", numbered(1, 4)),
+    lambda memory: memory.delete_interaction("s", "m3"),
+    lambda memory: memory.set_metadata("s", {"a": 1}),
+    lambda memory: memory.load_page("s", before="m3"),
+]
+
+
+@pytest.mark.parametrize("lost", ["mi", "hi", "hm", "i", "m"])
+def test_a_session_that_lost_keys_takes_no_write(
+    memory: RedisMemory, name: str, lost: str
+) -> None:
+    """A server that evicts may take any of them."""
+    memory.sync.save_context("s", numbered(1, 3))
+    kept = {key: ask("DUMP", key) for key in Keys.of(name, "s")}
+    for key in kept:
+        if key.decode()[-1] in lost:
+            ask("DEL", key)
+    left = {key: ask("DUMP", key) for key in kept}
+    for write in WRITES_TO_ALL_KEYS:
+        if lost in ("hi", "hm") and write is WRITES_TO_ALL_KEYS[4]:
+            continue
+        with pytest.raises(CorruptDataError):
+            write(memory.sync)
+    assert {key: ask("DUMP", key) for key in kept} == left
+    assert not memory.sync.verify().ok
+    memory.sync.delete_session("s")
+    assert memory.sync.verify().ok
+
+
+def test_lost_ids_are_made_from_the_messages(memory: RedisMemory, name: str) -> None:
+    memory.sync.save_context("s", numbered(1, 3))
+    ask("DEL", Keys.of(name, "s").ids)
+    assert memory.sync.verify(repair=True).ok
+    memory.sync.append_context("s", numbered(1, 4))
+    assert memory.sync.load_context("s") == numbered(1, 4)
+
+
+@pytest.mark.parametrize("option", ["decode_responses=true", "protocol=3"])
+def test_no_option_of_an_address_changes_what_is_read(name: str, option: str) -> None:
+    memory = RedisMemory(f"{valkey().url}?{option}", namespace=name, deadline=2.0)
+    memory.sync.append_context("s", [message(1)], create=True)
+    assert memory.sync.load_context("s") == [message(1)]
+    assert memory.sync.session_info("s").message_count == 1
+    assert memory.sync.verify().ok
+    memory.sync.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "error"), [(b"missing", BusyError), (b"what", UnavailableError)]
+)
+def test_an_append_ends_whatever_is_answered(
+    name: str, said: bytes, error: Type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(*_: Any) -> Answer:
+        return Answer(said, doubt=False)
+
+    monkeypatch.setattr(Link, "ask", answer)
+    memory = RedisMemory(valkey().url, namespace=name, deadline=0.1)
+    with pytest.raises(error):
+        memory.sync.append_context("s", [message(1)], create=True)
+    memory.sync.close()
+
+
 def test_an_object_that_is_dropped_closes_itself(name: str) -> None:
     def clients() -> int:
         return bytes(ask("CLIENT", "LIST")).count(name.encode())
@@ -386,6 +474,8 @@ def test_a_key_of_another_kind_is_damage(memory: RedisMemory, name: str) -> None
     ask("SET", Keys.of(name, "s").head, "mine")
     with pytest.raises(CorruptDataError):
         memory.sync.load_context("s")
+    memory.sync.delete_session("s")
+    assert memory.sync.load_context("s") == []
 
 
 def test_a_slow_network_only_takes_time(name: str, proxy: Proxy) -> None:
@@ -419,6 +509,25 @@ def test_an_erased_session_leaves_no_key(memory: RedisMemory, name: str) -> None
     assert [key for key in ask("KEYS", f"*{name}*") if b"secret" in key] == []
     for bucket in ask("KEYS", f"{name}:index:*"):
         assert ask("ZSCORE", bucket, "secret") is None
+
+
+def test_an_erasure_goes_on_where_another_deletes_the_same(
+    memory: RedisMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for session_id in ("a", "b", "c"):
+        memory.sync.save_context(session_id, [message(1)])
+        memory.sync.set_metadata(session_id, {"user": "x"})
+    listed = scanning.session_ids
+
+    async def found_and_deleted(*arguments: Any) -> List[str]:
+        ids = await listed(*arguments)
+        await memory.delete_session("b")
+        return ids
+
+    monkeypatch.setattr(scanning, "session_ids", found_and_deleted)
+    receipt = memory.sync.erase(where={"user": "x"})
+    assert (receipt.session_ids, receipt.message_count) == (("a", "c"), 2)
+    assert memory.sync.load_context("c") == []
 
 
 def test_searches_ignore_accents_and_capitals(memory: RedisMemory) -> None:

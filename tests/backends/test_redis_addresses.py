@@ -48,6 +48,13 @@ def test_user_password_and_database_are_kept_from_the_text() -> None:
         "redis+cluster://a:1/3",
         "redis+sentinel://a:1",
         "redis://h?socket_timeout=soon",
+        "redis://:secret@h?foo=1",
+        "rediss://h?ssl_cert_reqs=secret",
+        "redis+cluster://h?foo=1",
+        "redis+sentinel://h/master?foo=1",
+        "redis://:secret@h/notanumber",
+        "redis://h/1/2",
+        "redis+sentinel://h/master/x",
         7,
     ],
 )
@@ -55,6 +62,16 @@ def test_what_is_no_address_is_refused(url: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RedisMemory(url)
     assert "secret" not in str(caught.value)
+
+
+def test_how_answers_are_read_is_not_up_to_the_address() -> None:
+    address = Address.of(
+        "redis://h?protocol=3&decode_responses=true&encoding=x&encoding_errors=y"
+    )
+    assert address.options["protocol"] == 2
+    assert address.options["decode_responses"] is False
+    assert address.options["encoding"] == "utf-8"
+    assert address.options["encoding_errors"] == "strict"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +88,7 @@ def test_what_is_no_address_is_refused(url: Any) -> None:
         {"namespace": ""},
         {"namespace": "a{b}"},
         {"namespace": "*"},
+        {"namespace": "app:cache"},
     ],
 )
 def test_what_is_no_option_is_refused(options: Dict[str, Any]) -> None:

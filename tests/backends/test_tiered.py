@@ -17,7 +17,7 @@ from contextstore import (
     UnavailableError,
 )
 from contextstore.backends.tiered import Block, newest
-from contextstore.errors import ConfigurationError, ConflictError
+from contextstore.errors import ConfigurationError, ConflictError, CorruptDataError
 from contextstore.testing.memory_suite import bare, message, numbered
 
 
@@ -51,6 +51,42 @@ class Broken(InMemoryMemory):
         self.asked += 1
         if self.is_down:
             raise UnavailableError("down")
+
+
+class Damaged(InMemoryMemory):
+    """Be a cache in which one session is damaged until it is deleted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.damaged = ""
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Dict[str, Any]]:
+        self._check(session_id)
+        return await super().load_context(session_id, k)
+
+    async def append_context(self, session_id: str, *rest: Any, **options: Any) -> Any:
+        self._check(session_id)
+        return await super().append_context(session_id, *rest, **options)
+
+    async def delete_session(self, session_id: str) -> None:
+        if session_id == self.damaged:
+            self.damaged = ""
+        await super().delete_session(session_id)
+
+    def _check(self, session_id: str) -> None:
+        if session_id == self.damaged:
+            raise CorruptDataError("damaged")
+
+
+class Slow(InMemoryMemory):
+    """Be a record that lets others go on when it has stored an append."""
+
+    async def append_context(self, *arguments: Any, **options: Any) -> Any:
+        written = await super().append_context(*arguments, **options)
+        await asyncio.sleep(0.01)
+        return written
 
 
 def tiered(cache: MemoryBackend, **options: Any) -> TieredMemory:
@@ -150,6 +186,42 @@ def test_a_cache_that_comes_back_is_behind_and_not_believed() -> None:
     assert memory.sync.load_context("s", 2) == numbered(4, 5)
     assert memory.cache_hits == 0
     assert memory.sync.load_context("s", 2) == numbered(4, 5)
+    assert memory.cache_hits == 1
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_damaged_entry_is_made_anew_and_hurts_no_other(is_loaded: bool) -> None:
+    cache = Damaged()
+    memory = tiered(cache, retry_after=60.0)
+    for name in ("s", "t"):
+        memory.sync.save_context(name, numbered(1, 3))
+        memory.sync.load_context(name, 2)
+    cache.damaged = "s"
+    if not is_loaded:
+        memory.sync.append_context("s", [message(4)])
+        assert cache.damaged == ""
+    last = 3 if is_loaded else 4
+    assert memory.sync.load_context("s", 2) == numbered(last - 1, last)
+    assert (memory.cache_hits, memory.cache_failures) == (0, 0)
+    assert memory.sync.load_context("t", 2) == numbered(2, 3)
+    assert memory.sync.load_context("s", 2) == numbered(last - 1, last)
+    assert memory.cache_hits == 2
+
+
+def test_a_caller_who_goes_on_with_its_messages_changes_no_copy() -> None:
+    memory = TieredMemory(Slow(), InMemoryMemory())
+    memory.sync.save_context("s", [message(1)])
+    memory.sync.load_context("s", 2)
+
+    async def run() -> None:
+        given = message(2)
+        append = asyncio.ensure_future(memory.append_context("s", [given]))
+        await asyncio.sleep(0.005)
+        given["content"] = "changed later"
+        await append
+        assert await memory.load_context("s", 2) == numbered(1, 2)
+
+    asyncio.run(run())
     assert memory.cache_hits == 1
 
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://)?")
+
 
 def without_password(url: object) -> str:
-    """Return an address without user, password and options."""
-    shown = str(url).partition("?")[0]
-    credentials, at, rest = shown.rpartition("@")
-    scheme, separator, _ = credentials.partition("://")
-    return f"{scheme}{separator}...@{rest}" if at else shown
+    """Return an address without user, password and options.
+
+    What cannot be told from a password is left out with it.
+    """
+    text = str(url)
+    found = _SCHEME.match(text)
+    if found is None:
+        return "..."
+    scheme = found.group()
+    if not scheme.endswith("//"):
+        return f"{scheme}..."
+    credentials, at, place = text[found.end() :].rpartition("@")
+    if "?" in credentials:
+        # Either it ends a password that holds a question mark, or it is in an option.
+        return f"{scheme}..."
+    shown = re.split("[?#]", place)[0]
+    return f"{scheme}...@{shown}" if at else f"{scheme}{shown}"

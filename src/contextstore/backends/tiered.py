@@ -1,8 +1,11 @@
 """Keep messages in one memory, and the newest of them in a faster one beside it.
 
 What the cache holds is served only where the record says, in the same call, that the
-session still has the version that it was cached for. Versions never come twice, so an
-old entry can be useless but never wrong, whatever became of the cache meanwhile.
+session still has the version that it was cached for. A record that keeps what it
+acknowledged gives a version to no two states, so an old entry can be useless but not
+wrong, whatever became of the cache meanwhile. A record that goes back, as after the
+restore of a backup or a failover that loses writes, counts on from an older state, and
+may give a version again: the cache has to be emptied then.
 
 A cached message says of which block it is: what an append made of version ``before``
 into ``version``, or a fill that shows the session at ``version``. The newest messages
@@ -50,6 +53,7 @@ from contextstore.backends.writes import with_options
 from contextstore.errors import (
     ConfigurationError,
     ConflictError,
+    CorruptDataError,
     NotFoundError,
     SessionNotFoundError,
 )
@@ -67,6 +71,9 @@ class TieredMemory(MemoryBackend):
     messages asks the record for the version of the session, which is one small row, and
     takes the messages from the cache if they are of that version. A cache that is down
     slows loads, and fails nothing.
+
+    Empty the cache after a restore of the record from a backup, or a failover of it
+    that may lose writes: it then gives versions again that the cache may hold.
 
     Both are given and stay open; close them yourself. Give a RedisMemory that serves as
     the cache a short ``deadline``, such as 0.25 seconds, a ``ttl``, and a namespace of
@@ -127,7 +134,9 @@ class TieredMemory(MemoryBackend):
         version = await self._version(session_id)
         if version is None:
             return []
-        cached = await self._tried(lambda: self._cache.load_context(session_id, k))
+        cached = await self._tried(
+            session_id, lambda: self._cache.load_context(session_id, k)
+        )
         found = newest(cached or [], version, k)
         if found is not None:
             self.cache_hits += 1
@@ -160,6 +169,8 @@ class TieredMemory(MemoryBackend):
         Where the record filled in an id or timestamp, they are read back from it for
         the cache.
         """
+        # What is stored is what is cached, whatever the caller does to it meanwhile.
+        context = messages.prepare(context)
         append = with_options(
             self._record.append_context,
             create=create,
@@ -173,7 +184,7 @@ class TieredMemory(MemoryBackend):
     async def delete_session(self, session_id: str) -> None:
         """Delete a session from the record, and then from the cache."""
         await self._of_record(self._record.delete_session(session_id))
-        await self._tried(lambda: self._cache.delete_session(session_id))
+        await self._tried(session_id, lambda: self._cache.delete_session(session_id))
 
     async def delete_interaction(
         self, session_id: str, interaction_id: str
@@ -348,7 +359,9 @@ class TieredMemory(MemoryBackend):
         if loaded and not self._is_down and await self._version(session_id) == version:
             block = Block(None, version, len(loaded) < self._window)
             copies = block.copies(loaded)
-            await self._tried(lambda: self._cache.save_context(session_id, copies))
+            await self._tried(
+                session_id, lambda: self._cache.save_context(session_id, copies)
+            )
         return loaded
 
     async def _add(
@@ -369,13 +382,14 @@ class TieredMemory(MemoryBackend):
                 return
         copies = Block(before, written.version, is_whole=False).copies(stored)
         added = await self._tried(
-            lambda: self._cache.append_context(session_id, copies)
+            session_id, lambda: self._cache.append_context(session_id, copies)
         )
         if added is not None and written.version // self._window > (
             before // self._window
         ):
             await self._tried(
-                lambda: self._cache.prune(session_id, keep_last=self._window)
+                session_id,
+                lambda: self._cache.prune(session_id, keep_last=self._window),
             )
 
     async def _erase_copies(self, session_ids: Sequence[str]) -> bool:
@@ -383,7 +397,7 @@ class TieredMemory(MemoryBackend):
         failures = self.cache_failures
         for one in session_ids:
             erase = partial(self._cache.erase, session_id=one)
-            await self._tried(erase, always=True)
+            await self._tried(one, erase, always=True)
         return self.cache_failures == failures
 
     @property
@@ -391,9 +405,13 @@ class TieredMemory(MemoryBackend):
         return time.monotonic() < self._left_alone_until
 
     async def _tried(
-        self, ask: Callable[[], Awaitable[T]], *, always: bool = False
+        self,
+        session_id: str,
+        ask: Callable[[], Awaitable[T]],
+        *,
+        always: bool = False,
     ) -> Optional[T]:
-        """Ask the cache; None where it has nothing, or cannot be asked."""
+        """Ask the cache for a session; None where it has nothing, or is down."""
         if self._is_down and not always:
             return None
         try:
@@ -401,15 +419,32 @@ class TieredMemory(MemoryBackend):
         except (NotFoundError, ConflictError):
             # There is no entry, or one that does not fit: the next load makes it anew.
             return None
-        except Exception as error:
-            self.cache_failures += 1
-            self._left_alone_until = time.monotonic() + self._retry_after
-            _logger.warning(
-                "the cache failed (%s); loads go to the record for %s seconds",
-                type(error).__name__,
-                self._retry_after,
-            )
+        except CorruptDataError:
+            # One entry is damaged, or half evicted, which says nothing of the others.
+            await self._drop(session_id)
             return None
+        except Exception as error:
+            self._leave_alone(error)
+            return None
+
+    async def _drop(self, session_id: str) -> None:
+        """Take a damaged entry out of the cache: the next load makes it anew."""
+        try:
+            await reach(self._cache, self._cache.delete_session(session_id))
+        except NotFoundError:
+            return
+        except Exception as error:
+            self._leave_alone(error)
+
+    def _leave_alone(self, error: Exception) -> None:
+        """Count a failure of the cache, and do not ask it for some time."""
+        self.cache_failures += 1
+        self._left_alone_until = time.monotonic() + self._retry_after
+        _logger.warning(
+            "the cache failed (%s); loads go to the record for %s seconds",
+            type(error).__name__,
+            self._retry_after,
+        )
 
 
 class Block(NamedTuple):

@@ -30,9 +30,9 @@ def open_memory(url: str, **options: Any) -> MemoryBackend:
     Raises:
         ConfigurationError: the address is none of these.
     """
-    scheme = str(url).partition(":")[0].partition("+")[0]
+    scheme, plus, _ = _scheme_of(url).partition("+")
     opener = _OPENERS.get(scheme)
-    if opener is None:
+    if opener is None or (plus and opener is not _open_redis):
         raise ConfigurationError(
             f"{without_password(url)} is no address of a memory; use "
             f"sqlite:///chat.db, sqlite:////absolute/chat.db, memory:, "
@@ -40,6 +40,16 @@ def open_memory(url: str, **options: Any) -> MemoryBackend:
             f"redis+cluster://host1:7000,host2:7000"
         )
     return opener(url, options)
+
+
+def names_scheme(text: str) -> bool:
+    """Tell whether a text begins as an address does, and is no path of a file."""
+    return "://" in text or _scheme_of(text).partition("+")[0] in _OPENERS
+
+
+def _scheme_of(url: object) -> str:
+    scheme, colon, _ = str(url).partition(":")
+    return scheme if colon else ""
 
 
 def _open_sqlite(url: str, options: Dict[str, Any]) -> MemoryBackend:

@@ -300,15 +300,15 @@ def _complete(options: Options) -> str:
     Raises:
         ConfigurationError: it is none.
     """
-    driver = failures.driver()
     conninfo = require("psycopg.conninfo", "postgres")
-    try:
-        given = conninfo.conninfo_to_dict(options.dsn)
-    except (driver.Error, TypeError) as error:
+    given = _parts_of(options.dsn)
+    if given is None:
+        # Without a cause, as libpq quotes what it could not read: a password, too.
         raise ConfigurationError(
             "dsn is no connection string of Postgres; write "
-            "postgresql://user@host/database, or keywords and values"
-        ) from error
+            "postgresql://user@host/database, or keywords and values; in an address "
+            "the characters / @ : ? of a password are %2F %40 %3A %3F"
+        )
     complete = {**_LIVENESS, **given}
     if options.plans_once:
         complete["options"] = f"{given.get('options', '')} {_GENERIC}".strip()
@@ -319,6 +319,24 @@ def _complete(options: Options) -> str:
     return made
 
 
+def _parts_of(dsn: str) -> Optional[Dict[str, Any]]:
+    """Return what a DSN says, or None where it says nothing that makes sense."""
+    conninfo = require("psycopg.conninfo", "postgres")
+    try:
+        parts: Dict[str, Any] = conninfo.conninfo_to_dict(dsn)
+    except (failures.driver().Error, TypeError):
+        return None
+    # libpq ends the password of an address at a slash or an @, and takes the rest of it
+    # for port, host or name.
+    place = dsn.partition("://")[2].partition("?")[0]
+    authority, _, path = place.partition("/")
+    torn = "@" in path and "@" not in authority
+    ports = str(parts.get("port") or "").split(",")
+    numeric = all(port.isdecimal() for port in ports if port)
+    whole = numeric and "@" not in str(parts.get("host") or "") and not torn
+    return parts if whole else None
+
+
 def _location(dsn: str) -> str:
     """Return what errors call the database: hosts and name, never the password."""
     parts = require("psycopg.conninfo", "postgres").conninfo_to_dict(dsn)
@@ -326,5 +344,6 @@ def _location(dsn: str) -> str:
     ports = str(parts.get("port") or "").split(",")
     # One port stands for all hosts, and an empty one for the usual.
     pairs = zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts))
-    named = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
+    bracketed = ((f"[{host}]" if ":" in host else host, port) for host, port in pairs)
+    named = ",".join(f"{host}:{port}" if port else host for host, port in bracketed)
     return f"postgresql://{named}/{parts.get('dbname') or ''}"

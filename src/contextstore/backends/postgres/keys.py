@@ -14,7 +14,10 @@ from zlib import crc32
 from contextstore.backends import place
 from contextstore.errors import BusyError, CorruptDataError
 
-_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# With a version of RFC 9562, 1 to 8. A derived key has 15 there, so that nobody can
+# choose an id that is the key of another.
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_DERIVED = "f"
 
 
 def session_key(session_id: str) -> str:
@@ -23,10 +26,11 @@ def session_key(session_id: str) -> str:
 
 
 def message_key(message_id: str) -> str:
-    """Return the key of a message: its id where that is a UUID, else as a session's."""
+    """Return the key of a message: its id where that is a UUID, else of its SHA-256."""
     if is_own_key(message_id):
         return message_id
-    return sha256(message_id.encode("utf-8")).hexdigest()[:32]
+    digest = sha256(message_id.encode("utf-8")).hexdigest()[:32]
+    return digest[:12] + _DERIVED + digest[13:]
 
 
 def is_own_key(message_id: str) -> bool:

@@ -225,14 +225,12 @@ class PostgresMemory(MemoryBackend):
             raise InvalidInputError("give before or after, not both", path="before")
         place = self._place(session_id)
         cursor = before if after is None else after
-        key = None
         if cursor is not None:
-            path = "before" if after is None else "after"
-            key = message_key(_interaction_id(cursor, path))
+            cursor = _interaction_id(cursor, "before" if after is None else "after")
         found = await rows.load_page(
             self._engine,
             place,
-            key,
+            cursor,
             messages.validate_limit(limit),
             after=after is not None,
         )

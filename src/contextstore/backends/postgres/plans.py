@@ -68,7 +68,7 @@ def rewind(place: Place, interaction_id: str) -> Plan:
 
     def plan(state: Optional[State], stored: List[Stored]) -> Change:
         state = existing(state, place)
-        if not stored:
+        if not stored or stored[0].record.id != interaction_id:
             raise InteractionNotFoundError.of(place.session_id, interaction_id)
         first = stored[0].position
         removed = tuple(one.record.id for one in stored)
@@ -92,7 +92,7 @@ def update(
     def plan(state: Optional[State], stored: List[Stored]) -> Change:
         state = existing(state, place)
         check_version(place.session_id, expected_version, state.version)
-        if not stored:
+        if not stored or stored[0].record.id != interaction_id:
             raise InteractionNotFoundError.of(place.session_id, interaction_id)
         position, old, _ = stored[0]
         new = updated_record(message, old)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Iterable, List, NamedTuple, Optional, Tuple
 
 from contextstore import messages
-from contextstore.backends.postgres.keys import Place, place_seal, seal
+from contextstore.backends.postgres.keys import (
+    Place,
+    message_key,
+    message_name,
+    place_seal,
+    seal,
+)
 from contextstore.backends.records import FILLED_NAMES, FILLED_NUMBERS, Record
 from contextstore.errors import SessionNotFoundError
 from contextstore.messages import Message
@@ -53,7 +59,8 @@ WITH held AS (
 ), mark AS (
     SELECT CASE WHEN %(key)s::uuid IS NULL THEN (SELECT last + 1 FROM held) ELSE (
         SELECT position FROM context_messages WHERE session = %(session)s::uuid
-        AND message_key = %(key)s::uuid) END AS position
+        AND message_key = %(key)s::uuid
+        AND message_name IS NOT DISTINCT FROM %(name)s::text) END AS position
 )
 SELECT held.last, held.pruned, mark.position, m.position, m.checksum, m.body
 FROM held CROSS JOIN mark LEFT JOIN LATERAL (
@@ -251,14 +258,15 @@ async def load_page(
     """Return the messages next to one, oldest first; None where it is not there.
 
     Args:
-        cursor: the key of the message; None for the end of the session.
+        cursor: the id of the message; None for the end of the session.
 
     Raises:
         CorruptDataError: one of them is damaged or missing.
     """
     values: Any = {
         "session": place.key,
-        "key": cursor,
+        "key": None if cursor is None else message_key(cursor),
+        "name": None if cursor is None else message_name(cursor),
         "limit": min(limit, _MOST_ROWS),
     }
     found = await engine.fetch(_LOAD_AFTER if after else _LOAD_BEFORE, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List, NamedTuple, Tuple
 from urllib.parse import unquote
 
@@ -16,6 +17,13 @@ _SCHEMES = {
     "valkey": "redis",
     "rediss": "rediss",
     "valkeys": "rediss",
+}
+# What the scripts give is read as bytes, in the older form, whatever an address says.
+_FIXED: Dict[str, Any] = {
+    "protocol": 2,
+    "decode_responses": False,
+    "encoding": "utf-8",
+    "encoding_errors": "strict",
 }
 _KINDS = ("cluster", "sentinel")
 _SHAPES = (
@@ -48,7 +56,7 @@ class Address(NamedTuple):
         """Read an address.
 
         Raises:
-            ConfigurationError: it is none.
+            ConfigurationError: it is none, or has an option that redis-py refuses.
             MissingDependencyError: redis-py is not installed.
         """
         redis = require("redis", "redis")
@@ -68,7 +76,26 @@ class Address(NamedTuple):
             raise ConfigurationError("a cluster has one database: leave /number out")
         maker = pools[0].connection_class
         shown = without_password(url)
-        return cls(parts.kind, hosts, parts.service, maker, settings[0], shown)
+        options = {**settings[0], **_FIXED}
+        address = cls(parts.kind, hosts, parts.service, maker, options, shown)
+        address._try_options()
+        return address
+
+    def _try_options(self) -> None:
+        """Make a connection that is never opened: redis-py refuses options only then.
+
+        Raises:
+            ConfigurationError: it does not take them.
+        """
+        refusals = (TypeError, ValueError, AttributeError)
+        try:
+            self.connection(self.hosts[0], 1.0)
+        except (*refusals, require("redis", "redis").RedisError):
+            # Its own text could quote a password.
+            raise ConfigurationError(
+                f"{self.shown}: redis-py does not take the options after the question "
+                f"mark"
+            ) from None
 
     def connection(self, host: Host, timeout: float, *, sentinel: bool = False) -> Any:
         """Make a connection of redis-py that is not open yet; it never retries.
@@ -121,10 +148,15 @@ class _Parts(NamedTuple):
                 raise ConfigurationError(
                     f"{without_password(url)} names no master; write {_SHAPES}"
                 )
+        if not re.fullmatch("[0-9]*", path):
+            raise ConfigurationError(
+                f"{without_password(url)} names a database that is no number; write "
+                f"{_SHAPES}"
+            )
         hosts = [host for host in listed.split(",") if host] or ["localhost"]
         if not kind and len(hosts) > 1:
             raise _refusal(url)
-        tail = f"/{path}{mark}{query}"
+        tail = f"/{path}{mark}{_without_fixed(query)}"
         return cls(
             _SCHEMES[name],
             kind or "single",
@@ -137,6 +169,14 @@ class _Parts(NamedTuple):
     def url_of(self, host: str) -> str:
         """Return the address of one host, as redis-py reads it."""
         return f"{self.scheme}://{self.credentials}{host}{self.tail}"
+
+
+def _without_fixed(query: str) -> str:
+    """Return options without the fixed ones; with some, redis-py prepares others."""
+    options = query.split("&")
+    return "&".join(
+        one for one in options if unquote(one.partition("=")[0]) not in _FIXED
+    )
 
 
 def _refusal(url: Any) -> ConfigurationError:

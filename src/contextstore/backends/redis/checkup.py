@@ -111,12 +111,13 @@ async def _mend(room: Room, session_id: str, checked: _Checked) -> bool:
         trim=(len(checked.elements), 0),
         strays=checked.strays,
         front=checked.elements,
+        mends=True,
     )
     return await room.change(session_id, checked.version, change) is not None
 
 
 async def _without_head(room: Room, ids: Set[str]) -> List[Problem]:
-    pattern = layout.keys_pattern(room.namespace, b"m")
+    pattern = layout.keys_pattern(room.namespace, b"[mi]")
     return [
         _problem("session", "the server lost a key of the session", session_id)
         for session_id in sorted(await all_keys(room, pattern))

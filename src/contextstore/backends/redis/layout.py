@@ -55,7 +55,7 @@ def keys_pattern(namespace: str, name: bytes) -> bytes:
     """Return the pattern that one key of each session fits.
 
     Args:
-        name: the last part of the key.
+        name: the last part of the key, or a pattern of one character for it.
     """
     # A namespace holds nothing that a pattern would read otherwise.
     return f"{{{namespace}:*}}:".encode() + name

@@ -32,7 +32,8 @@ from contextstore.backends.stamps import Clock, IdFactory, Stamps
 from contextstore.backends.texts import words_of
 from contextstore.errors import ConfigurationError, InvalidInputError
 
-_NAMESPACE = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
+# A colon ends it in a key: with one inside, the sessions of "a:b" would be some of "a".
+_NAMESPACE = re.compile(r"[A-Za-z0-9._/-]{1,64}")
 
 
 class RedisMemory(MemoryBackend):
@@ -57,10 +58,12 @@ class RedisMemory(MemoryBackend):
             it returns (WAITAOF: Valkey or Redis 7.2, with ``appendonly yes``).
         confirm_within: seconds that one attempt waits for both; after ``deadline`` the
             write raises UnavailableError, and may be stored.
-        ttl: how long a session lives after its last change; for ever by default.
+        ttl: how long a session lives after a change by this object; by default a new
+            session lives for ever, and one that has to expire keeps its time.
         timeout: seconds that one attempt may take.
         deadline: seconds after which a call gives up; more than a failover takes.
-        namespace: what the keys begin with.
+        namespace: what the keys begin with: letters, digits and ``. _ / -``. Objects of
+            different namespaces see nothing of each other.
         id_factory: gives ids where a message has none; time-ordered UUIDs by default.
         clock: gives timestamps where a message has none; UTC ISO 8601 by default.
 
@@ -90,7 +93,7 @@ class RedisMemory(MemoryBackend):
         confirmation = _confirmation(replicas, if_fewer, fsync, confirm_within, timeout)
         if not _NAMESPACE.fullmatch(str(namespace)):
             raise ConfigurationError(
-                "namespace has 1 to 64 letters, digits and . _ : / - of ASCII"
+                "namespace has 1 to 64 letters, digits and . _ / - of ASCII"
             )
         address = Address.of(url)
         link = Link(address, confirmation, timeout=timeout, deadline=deadline)
@@ -375,6 +378,13 @@ class RedisMemory(MemoryBackend):
     async def verify(self, *, repair: bool = False) -> VerifyReport:
         """Read everything and tell what is damaged; see MemoryBackend."""
         return await checkup.verify(self._room, repair=repair)
+
+    async def every_session_id(self) -> List[str]:
+        """Return the ids of all sessions, sorted, by asking every server for its keys.
+
+        Unlike ``list_sessions`` it needs no index, which a server can lose.
+        """
+        return await scanning.session_ids(self._room, Filter())
 
     async def close(self) -> None:
         """Close the connections; a call after this raises ClosedError."""

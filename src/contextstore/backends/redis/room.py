@@ -62,6 +62,7 @@ class Change:
         added: records to add at the end.
         metadata: the new metadata, encoded; None leaves it.
         summaries: the summaries of a new session, encoded; None for none.
+        mends: whether its keys may be such as do not fit each other.
     """
 
     version: int
@@ -75,6 +76,7 @@ class Change:
     added: Sequence[Record] = ()
     metadata: Optional[bytes] = None
     summaries: Optional[bytes] = None
+    mends: bool = False
     token: bytes = field(default_factory=lambda: os.urandom(8))
 
     def arguments(self, place: Place, before: Optional[int], ttl: Any) -> List[Any]:
@@ -92,6 +94,7 @@ class Change:
             len(self.forgotten) + len(self.strays),
             len(self.front),
             len(self.placed),
+            "1" if self.mends else "",
             *map(layout.digest, self.forgotten),
             *self.strays,
             *(layout.moved_with_digest(place, one) for one in reversed(self.front)),

@@ -90,11 +90,19 @@ async def erase(room: Room, session_id: Optional[str], wanted: Filter) -> EraseR
         ids = [session_id]
     else:
         ids = await session_ids(room, wanted)
+    erased: List[str] = []
     count = 0
     for one in ids:
-        count += await writing.delete_session(room, one)
+        try:
+            count += await writing.delete_session(room, one)
+        except SessionNotFoundError:
+            if session_id is not None:
+                raise
+            # Another deleted it after it was found.
+            continue
+        erased.append(one)
     # Snapshots and append-only files are the server's: it writes them anew later.
-    return EraseReceipt(tuple(ids), count, 0, purged=False)
+    return EraseReceipt(tuple(erased), count, 0, purged=False)
 
 
 async def search(

@@ -29,6 +29,7 @@ from contextstore.errors import (
     ConflictError,
     InteractionNotFoundError,
     SessionNotFoundError,
+    UnavailableError,
 )
 from contextstore.messages import Message
 
@@ -47,6 +48,7 @@ async def append(
     blobs = dict(enumerate(layout.added(place, plan.added)))
     expected: Any = "" if expected_version is None else expected_version
     start: Any = ""
+    patience = room.patience(session_id)
     while True:
         # Where all turned out to be repeats, the version does not matter any more.
         is_repeat = bool(incoming) and not blobs
@@ -69,8 +71,15 @@ async def append(
             return WriteResult(plan.ids, version, before=before)
         if said == b"stale":
             check_version(session_id, expected_version, int(details[0]))
+        elif said != b"missing":
+            raise UnavailableError(
+                f"{room.link.location} gave an answer that the script does not give",
+                location=room.link.location,
+                session_id=session_id,
+            )
         elif not create:
             raise SessionNotFoundError.of(session_id)
+        patience.check()
         await room.index.add(session_id)
         start = new_version()
 

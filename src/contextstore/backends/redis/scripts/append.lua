@@ -2,7 +2,7 @@
 --
 -- KEYS: head, messages, ids
 -- ARGV: 1 the version expected, or ""    2 the version of a new session, or ""
---       3 milliseconds to live, or ""    4 "1" to write something even for a repeat
+--       3 milliseconds to live, "" to leave what is set    4 "1" to write something even for a repeat
 --       5... a message each: 16 bytes of digest, seal, flags, body
 -- Gives "ok <version before> <version> <time>" or "missing", "stale <version>", or
 -- "headless" where the server lost a key of the session; or, where an id is stored with
@@ -12,7 +12,7 @@ local HEADER = 10 -- position and time, which only this side can know
 
 local head = redis.call('HMGET', KEYS[1], 'v', 'b', 'n', 'p')
 local created = not head[1]
-if created and redis.call('EXISTS', KEYS[2]) == 1 then
+if created and redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then
   return 'headless'
 end
 if created and ARGV[2] == '' then
@@ -20,6 +20,12 @@ if created and ARGV[2] == '' then
 end
 local before = created and ARGV[2] or head[1]
 local base, count = tonumber(head[2] or 0), tonumber(head[3] or 0)
+-- Without the ids a repeat would be stored twice, without the messages a new one would
+-- stand alone.
+if not created and (redis.call('LLEN', KEYS[2]) ~= count
+    or redis.call('HLEN', KEYS[3]) ~= count) then
+  return 'headless'
+end
 
 local fresh, known = {}, {}
 for index = 5, #ARGV do
@@ -86,6 +92,12 @@ end
 if ARGV[3] ~= '' then
   for _, key in ipairs(KEYS) do
     redis.call('PEXPIREAT', key, string.format('%.0f', now + ARGV[3]))
+  end
+elseif count == 0 and not created then
+  -- The head may have to expire: the keys that are new go with it.
+  local left = redis.call('PTTL', KEYS[1])
+  for _, key in ipairs(left > 0 and KEYS or {}) do
+    redis.call('PEXPIREAT', key, string.format('%.0f', now + left))
   end
 end
 return string.format('ok %s %s %.0f', before, version, now)

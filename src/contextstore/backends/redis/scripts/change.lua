@@ -4,17 +4,18 @@
 -- ARGV: 1 the version that was read, "" where there was no session
 --       2 a token of this change         3 the new version
 --       4 the position before the first message    5 positions of pinned messages
---       6 metadata, or ""                7 milliseconds to live, or ""
+--       6 metadata, or ""                7 milliseconds to live, "" to leave what is set
 --       8 summaries, or ""               9, 10 how many messages go left and right
 --      11, 12, 13 how many digests to forget, elements to put before the first, and
 --                 messages to put in the place of others
---      14... the digests; digest and element each; position, seal, flags, body each;
+--      14 "1" to mend a session of which a key does not fit the head
+--      15... the digests; digest and element each; position, seal, flags, body each;
 --            then what is added: digest, seal, flags, body each
 -- Gives "ok <version> <time>", "stale" where the session changed meanwhile, or
 -- "headless" where the server lost a key of it.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local head = redis.call('HMGET', KEYS[1], 'v', 't')
+local head = redis.call('HMGET', KEYS[1], 'v', 't', 'n')
 if head[1] and head[2] == ARGV[2] then
   -- A repeat of what was done. WAIT needs a write to count from.
   redis.call('HSET', KEYS[1], 't', ARGV[2])
@@ -23,13 +24,18 @@ end
 if (head[1] or '') ~= ARGV[1] then
   return 'stale'
 end
-if not head[1] and redis.call('EXISTS', KEYS[2]) == 1 then
+if not head[1] and redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then
+  return 'headless'
+end
+local stored = tonumber(head[3] or 0)
+if ARGV[14] == '' and (redis.call('LLEN', KEYS[2]) ~= stored
+    or redis.call('HLEN', KEYS[3]) ~= stored) then
   return 'headless'
 end
 
 local stamp = struct.pack('>I2I4', math.floor(now / 4294967296), now % 4294967296)
 local base = tonumber(ARGV[4])
-local next_argument = 14
+local next_argument = 15
 local function take()
   next_argument = next_argument + 1
   return ARGV[next_argument - 1]
@@ -75,6 +81,12 @@ end
 if ARGV[7] ~= '' then
   for _, key in ipairs(KEYS) do
     redis.call('PEXPIREAT', key, string.format('%.0f', now + ARGV[7]))
+  end
+else
+  -- The head may have to expire: a key that is new, or was emptied, goes with it.
+  local left = redis.call('PTTL', KEYS[1])
+  for _, key in ipairs(left > 0 and KEYS or {}) do
+    redis.call('PEXPIREAT', key, string.format('%.0f', now + left))
   end
 end
 return string.format('ok %s %.0f', ARGV[3], now)

@@ -10,7 +10,7 @@
 -- of the first message, -1 where the id is not there; wanted is how many there should be.
 local head = redis.call('HMGET', KEYS[1], 'v', 'b', 'n', 'p')
 if not head[1] then
-  return redis.call('EXISTS', KEYS[2]) == 1 and 'headless' or 'missing'
+  return redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 and 'headless' or 'missing'
 end
 local base, count = tonumber(head[2]), tonumber(head[3])
 local pinned = head[4] or ''
@@ -43,6 +43,9 @@ if what == 'last' then
 else
   local position = redis.call('HGET', KEYS[3], ARGV[2])
   if not position then
+    if redis.call('HLEN', KEYS[3]) ~= count then
+      return 'headless'
+    end
     return packed(-1, 0)
   end
   if what == 'before' then

@@ -1,0 +1,49 @@
+"""Addresses of memories: which are taken, and what errors show of the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from contextstore import open_memory
+from contextstore.backends.addresses import without_password
+from contextstore.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h:6379/0?password=secret", "redis://h:6379/0"),
+        ("redis://ann:secret@h:6379/0", "redis://...@h:6379/0"),
+        ("redis://:sec@ret@h/0", "redis://...@h/0"),
+        ("redis://:sec/ret#x@h/0", "redis://...@h/0"),
+        ("redis://:sec?cret@h:6379/0", "redis://..."),
+        ("mysql://user:sec?cret@h/db", "mysql://..."),
+        ("redis://h?password=sec@ret", "redis://..."),
+        ("host=db user=a password=secret dbname=x", "..."),
+        ("host=db password=sec:ret://x", "..."),
+        ("sqlite:secret", "sqlite:..."),
+        (7, "..."),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: object, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "host=db user=a password=secret dbname=x",
+        "postgresql+asyncpg://u:secret@h/db",
+        "sqlite+aiosqlite://:secret@h/chat.db",
+        "mysql://user:sec?cret@h/db",
+        "redis+unix://:sec?cret@h",
+        "memory:secret",
+    ],
+)
+def test_what_is_no_address_is_refused_without_a_trace_of_the_password(
+    url: str,
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_memory(url)
+    assert "cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
