@@ -29,11 +29,19 @@ from contextstore import (
     PostgresMemory,
     SchemaVersionError,
     SessionNotFoundError,
+    StorageError,
     UnavailableError,
     UnsupportedOperationError,
     open_memory,
 )
-from contextstore.backends.postgres import appending, rows, vector_rows
+from contextstore.backends.filters import Filter
+from contextstore.backends.postgres import (
+    appending,
+    listing,
+    rows,
+    sharing,
+    vector_rows,
+)
 from contextstore.backends.postgres import memory as memory_module
 from contextstore.backends.postgres.keys import message_key, session_key
 from tests.servers.proxy import Proxy
@@ -594,7 +602,200 @@ def test_sessions_that_were_terminated_are_replaced(memory: PostgresMemory) -> N
     assert ids(memory.sync.load_context("s")) == ["a", "b"]
 
 
+# Appends that share a statement.
+
+
+@contextlib.contextmanager
+def locked(session_id: str) -> Iterator[None]:
+    import psycopg
+
+    with psycopg.connect(postgres_server().dsn("contextstore")) as connection:
+        connection.execute(
+            "SELECT FROM context_sessions WHERE session_id = %s FOR UPDATE",
+            [session_id],
+        )
+        yield
+
+
+def test_a_locked_session_holds_up_no_other(memory: PostgresMemory) -> None:
+    for session_id in "abcd":
+        memory.sync.save_context(session_id, [])
+
+    async def work() -> None:
+        with locked("a"):
+            stuck = [asyncio.create_task(memory.append_context("a", said("1")))]
+            await asyncio.sleep(0.1)
+            stuck.append(asyncio.create_task(memory.append_context("a", said("2"))))
+            free = [memory.append_context(one, said("1")) for one in "bcd"]
+            await asyncio.wait_for(asyncio.gather(*free), 5)
+            assert not any(task.done() for task in stuck)
+        await asyncio.gather(*stuck)
+
+    asyncio.run(work())
+    assert ids(memory.sync.load_context("a")) == ["1", "2"]
+
+
+def test_who_was_queued_before_a_session_was_found_locked_goes_soon(
+    memory: PostgresMemory,
+) -> None:
+    for session_id in "ab":
+        memory.sync.save_context(session_id, [])
+
+    async def work() -> None:
+        with locked("a"):
+            stuck = asyncio.create_task(memory.append_context("a", said("1")))
+            await asyncio.sleep(0)
+            await asyncio.wait_for(memory.append_context("b", said("1")), 5)
+            assert not stuck.done()
+        await stuck
+
+    asyncio.run(work())
+
+
+def test_locked_sessions_leave_connections_to_loads(dsn: str) -> None:
+    memory = PostgresMemory(dsn, partitions=4, pool_size=3)
+    names = [f"s{number}" for number in range(6)]
+    for session_id in names:
+        memory.sync.save_context(session_id, [])
+
+    async def work() -> None:
+        with contextlib.ExitStack() as stack:
+            for session_id in names:
+                stack.enter_context(locked(session_id))
+            stuck: List[Any] = []
+            for session_id in names:
+                one = memory.append_context(session_id, said("1"))
+                stuck.append(asyncio.create_task(one))
+                await asyncio.sleep(0.1)
+            await asyncio.wait_for(memory.load_context("s1"), 5)
+        await asyncio.gather(*stuck)
+
+    asyncio.run(work())
+    assert [len(memory.sync.load_context(one)) for one in names] == [1] * 6
+    memory.sync.close()
+
+
+def test_a_batch_is_bounded_by_its_bytes(
+    memory: PostgresMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: List[int] = []
+    run = sharing.Shared.run
+
+    async def noted(shared: Any, session: Any) -> Any:
+        sizes.append(len(shared._appends))
+        return await run(shared, session)
+
+    monkeypatch.setattr(sharing.Shared, "run", noted)
+    monkeypatch.setattr(sharing, "_MOST_BYTES", 2500)
+
+    async def work() -> None:
+        long = [{"id": "1", "content": "x" * 1000}]
+        calls = [memory.append_context(f"s{n}", long, create=True) for n in range(8)]
+        await asyncio.gather(*calls)
+
+    memory.sync.load_context("s")
+    asyncio.run(work())
+    assert sum(sizes) == 7
+    assert max(sizes) == 2
+
+
+def test_an_error_of_a_batch_reaches_all_of_it(
+    memory: PostgresMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(sharing.Shared, "_values", fail)
+
+    async def work() -> List[Any]:
+        calls = [
+            memory.append_context(f"s{n}", said("1"), create=True) for n in range(4)
+        ]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    first, *others = asyncio.run(work())
+    assert first.ids == ("1",)
+    assert [type(one) for one in others] == [MemoryError] * 3
+
+
+# What others do meanwhile, and values that no column takes.
+
+
+def test_a_session_that_goes_meanwhile_ends_no_erase_and_no_prune(
+    memory: PostgresMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        memory.sync.save_context(f"s{number}", said("a", "b"))
+        memory.sync.set_metadata(f"s{number}", {"user": "ann"})
+    found = listing.ids
+
+    async def and_deleted(*arguments: Any) -> List[str]:
+        names = await found(*arguments)
+        await memory.delete_session(names[1])
+        return names
+
+    monkeypatch.setattr(listing, "ids", and_deleted)
+    assert list(memory.sync.prune(keep_last=1).removed) == ["s0", "s2", "s3"]
+    receipt = memory.sync.erase(where={"user": "ann"})
+    assert receipt.session_ids == ("s0", "s3")
+    for call in (
+        lambda: memory.sync.erase(session_id="s1"),
+        lambda: memory.sync.prune("s1", keep_last=1),
+    ):
+        with pytest.raises(SessionNotFoundError):
+            call()
+
+
+@pytest.mark.parametrize("version", [2**63 - 1, 2**63, 10**30])
+def test_a_version_beyond_all_numbers_is_only_another(
+    memory: PostgresMemory, version: int
+) -> None:
+    memory.sync.save_context("s", said("a"))
+    with pytest.raises(ConflictError):
+        memory.sync.append_context("s", said("b"), expected_version=version)
+    with pytest.raises(ConflictError):
+        memory.sync.append_context(
+            "new", said("b"), create=True, expected_version=version
+        )
+
+
+def test_nothing_begins_with_a_prefix_that_no_id_can_have(
+    memory: PostgresMemory,
+) -> None:
+    memory.sync.save_context("a", said("hello"))
+    assert memory.sync.list_sessions(prefix="a\0").sessions == []
+    assert memory.sync.search_text("hello", prefix="a\0") == []
+    assert memory.sync.search_text("hello\0")[0].message_id == "hello"
+    assert [one.session_id for one in memory.sync.search_text("hello")] == ["a"]
+    first, end = listing.range_of(Filter("a\0"))
+    assert first >= end
+
+
+def test_a_value_that_the_driver_refuses_is_no_sign_of_a_server_that_is_away(
+    memory: PostgresMemory,
+) -> None:
+    with pytest.raises(StorageError) as caught:
+        asyncio.run(memory._engine.fetch("SELECT %(text)s::text", {"text": "a\0"}))
+    assert not isinstance(caught.value, UnavailableError)
+
+
 # Setting up.
+
+
+def test_a_database_that_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
+    for encoding in ("SQL_ASCII", "LATIN1"):
+        name = f"other_{encoding.lower()}"
+        postgres_server().ask(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C'"
+            " TEMPLATE template0"
+        )
+        memory = PostgresMemory(postgres_server().dsn(name))
+        try:
+            with pytest.raises(ConfigurationError, match=encoding):
+                memory.sync.load_context("s")
+        finally:
+            memory.sync.close()
+            postgres_server().ask(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_an_address_opens_it(dsn: str) -> None:

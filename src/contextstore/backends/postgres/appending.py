@@ -67,6 +67,8 @@ _TO_ANY = _APPEND.format(held=_RAISE_OR_MAKE)
 
 # How often others may come between a look and the write that follows from it.
 _MOST_TRIES = 100
+# The largest bigint of Postgres; no session comes near it.
+_MOST_VERSION = 2**63 - 1
 
 
 def columns(place: Place, records: Sequence[Record]) -> Dict[str, Any]:
@@ -93,6 +95,7 @@ class Append:
         lifetime: how long a session that is made outlives its newest write.
 
     Attributes:
+        size: how many bytes its messages have.
         was_sent: whether it was sent before, and nobody heard what became of it.
     """
 
@@ -115,6 +118,7 @@ class Append:
         self._expected = expected_version
         self.lifetime = lifetime
         self.was_sent = False
+        self.size = sum(len(record.body) for record in self._records)
 
     @property
     def may_share(self) -> bool:
@@ -153,7 +157,7 @@ class Append:
         values = {
             **columns(self.place, records),
             "session": self.place.key,
-            "expected": self._expected,
+            "expected": self._expected and min(self._expected, _MOST_VERSION),
         }
         if makes:
             values["session_id"] = self.place.session_id

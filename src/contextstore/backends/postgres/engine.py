@@ -152,6 +152,11 @@ class Engine:
         weakref.finalize(self, _drop, self._pools)
         renew_after_fork(self)
 
+    @property
+    def pool_size(self) -> int:
+        """Give how many connections a loop may open."""
+        return self._options.pool_size
+
     async def do(self, work: Work[T]) -> T:
         """Do a piece of work that may be repeated, until it is done or time is up.
 

@@ -95,10 +95,13 @@ def translated(error: BaseException, location: str) -> BaseException:
             f"from a backup",
             location=location,
         )
-    if code is None or code.startswith(_CANNOT):
+    # Without a code it is about the connection, or about a value that never left.
+    is_cut = code is None and isinstance(error, (driver().OperationalError, OSError))
+    if is_cut or (code is not None and code.startswith(_CANNOT)):
         return unavailable(location, code or type(error).__name__)
     return StorageError(
-        f"{location}: the server refused a statement ({code}); see the cause",
+        f"{location}: a statement was refused ({code or type(error).__name__}); see "
+        f"the cause",
         location=location,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple
 
 from contextstore.backends.filters import Filter, marks_of, metadata_or_none
 from contextstore.backends.place import damaged
@@ -39,6 +39,7 @@ ORDER BY session_id LIMIT %(limit)s::bigint"""
 _BATCH = 1000
 _NO_KEY = "0" * 32
 _END_OF_TIME = 2**50
+_LAST = "\U0010ffff"
 
 
 class Cursor(NamedTuple):
@@ -117,6 +118,16 @@ async def ids(engine: Engine, wanted: Filter) -> List[str]:
         after = found[-1][0]
 
 
+def range_of(wanted: Filter) -> Tuple[str, str]:
+    """Return the first id that fits the prefix, and one after the last.
+
+    No id has a NUL, which Postgres cannot take either: the range is then empty.
+    """
+    if "\0" in (wanted.prefix or ""):
+        return _LAST, _LAST
+    return wanted.range()
+
+
 def metadata_of(place: Place, encoded: bytes) -> Dict[str, Any]:
     """Return the metadata of a session.
 
@@ -134,7 +145,7 @@ def metadata_of(place: Place, encoded: bytes) -> Dict[str, Any]:
 
 
 def _values(wanted: Filter) -> Dict[str, Any]:
-    first, end = wanted.range()
+    first, end = range_of(wanted)
     return {"first": first, "end": end, "marks": marks_of(wanted.metadata or {})}
 
 

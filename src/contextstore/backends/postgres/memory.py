@@ -43,6 +43,7 @@ from contextstore.errors import (
     ConfigurationError,
     InteractionNotFoundError,
     InvalidInputError,
+    SessionNotFoundError,
     UnsupportedOperationError,
 )
 
@@ -315,7 +316,13 @@ class PostgresMemory(MemoryBackend):
         names = [session_id] if session_id is not None else await self._all_ids()
         removed: Dict[str, Tuple[str, ...]] = {}
         for name in names:
-            gone = await self._prune(self._place(name), age, dry_run=dry_run)
+            try:
+                gone = await self._prune(self._place(name), age, dry_run=dry_run)
+            except SessionNotFoundError:
+                if session_id is not None:
+                    raise
+                # It was deleted after it was found.
+                continue
             if gone:
                 removed[name] = gone
         return PruneResult(removed, dry_run)
@@ -340,13 +347,21 @@ class PostgresMemory(MemoryBackend):
             names = [messages.validate_session_id(session_id)]
         else:
             names = await listing.ids(self._engine, Filter.checked(None, where))
+        erased: List[str] = []
         message_count = vector_count = 0
         for name in names:
             deleting = Deleting(self._place(name), all_vectors=True)
-            counts = await self._engine.do(deleting.run)
+            try:
+                counts = await self._engine.do(deleting.run)
+            except SessionNotFoundError:
+                if session_id is not None:
+                    raise
+                # It was deleted after it was found.
+                continue
+            erased.append(name)
             message_count += counts[0]
             vector_count += counts[1]
-        return EraseReceipt(tuple(names), message_count, vector_count, purged=False)
+        return EraseReceipt(tuple(erased), message_count, vector_count, purged=False)
 
     async def search_text(
         self,

@@ -15,6 +15,7 @@ from contextstore._optional import require
 from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import failures
 from contextstore.backends.postgres.keys import Place
+from contextstore.backends.postgres.listing import range_of
 from contextstore.backends.postgres.vector_rows import StoredVector, VectorPlace
 from contextstore.errors import UnsupportedOperationError
 
@@ -78,7 +79,7 @@ async def nearest(
     """
     await engine.do(_extend)
     await _catch_up(engine, model)
-    first, end = Filter(prefix).range()
+    first, end = range_of(Filter(prefix))
     values = {
         "first": first,
         "end": end,

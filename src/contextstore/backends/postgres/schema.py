@@ -179,8 +179,10 @@ async def bring_up_to_date(session: Session, location: str, partitions: int) -> 
     """Make the tables, or bring them up to date.
 
     Raises:
+        ConfigurationError: the database cannot hold every text.
         SchemaVersionError: a newer version of the library made them.
     """
+    _refuse_other_encoding(session, location)
     if await _version(session) == SCHEMA_VERSION:
         return
     async with session.connection.transaction():
@@ -201,6 +203,21 @@ async def bring_up_to_date(session: Session, location: str, partitions: int) -> 
                 await session.run(statement)
         await session.run("DELETE FROM context_schema")
         await session.run(f"INSERT INTO context_schema VALUES ({SCHEMA_VERSION}, 0)")
+
+
+def _refuse_other_encoding(session: Session, location: str) -> None:
+    """Refuse a database that is not in UTF-8, as ids and words are any characters.
+
+    Raises:
+        ConfigurationError: it is in another encoding.
+    """
+    # The server says it when one connects, so that it costs no round trip.
+    encoding = session.connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise ConfigurationError(
+            f"{location} is in the encoding {encoding}, which cannot hold every text: "
+            f"make a database with ENCODING 'UTF8' (and TEMPLATE template0)"
+        )
 
 
 async def _version(session: Session) -> int:

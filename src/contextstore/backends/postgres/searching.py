@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 from contextstore import messages
 from contextstore.backends.filters import Filter
 from contextstore.backends.postgres.keys import Place, place_seal, seal
+from contextstore.backends.postgres.listing import range_of
 from contextstore.backends.postgres.rows import ALIVE, NOW
 from contextstore.backends.results import TextMatch
 from contextstore.backends.texts import split_words, text_of_body, words_of
@@ -112,7 +113,7 @@ class Search(NamedTuple):
         return [_match(engine.location, row) for row in found]
 
     def _reach(self) -> Dict[str, Any]:
-        first, end = self.wanted.range()
+        first, end = range_of(self.wanted)
         key = None
         if self.session_id is not None:
             key = Place.of("", self.session_id).key

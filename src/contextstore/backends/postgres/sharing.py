@@ -1,28 +1,40 @@
 """Let appends to many sessions share a statement, and so a round trip and a commit.
 
 While an append of a loop is on its way, those that come are queued, and go together as
-soon as it is done. A lone append never waits. What speaks against one of a
-batch is found out by that one alone, so that it hurts no other.
+soon as it is done, or takes long, and is of other sessions. A lone append never waits.
+What speaks against one of a batch is found out by that one alone, so that it hurts no
+other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Set
+from typing import (
+    TYPE_CHECKING,
+    AbstractSet,
+    Any,
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Set,
+)
 
 from contextstore.backends.postgres import failures
 from contextstore.backends.postgres.rows import NOW
 from contextstore.backends.results import WriteResult
 from contextstore.backends.stamps import time_ordered_id
-from contextstore.errors import StorageError
 
 if TYPE_CHECKING:
     from contextstore.backends.postgres.appending import Append
     from contextstore.backends.postgres.engine import Engine, Session
 
-# With two at once each carries less: 32 tasks then appended a fifth less in all.
-_AT_ONCE = 1
 _MOST = 64
+_MOST_BYTES = 16 << 20
+# Seconds after which what is on its way holds up no other sessions: it waits for the
+# lock of a session, or the server is slow.
+_PATIENCE = 0.05
 
 _ALIVE = f"(s.lifetime IS NULL OR s.updated + s.lifetime > {NOW})"
 _WANTED = """
@@ -82,28 +94,57 @@ class Waiting(NamedTuple):
     answer: asyncio.Future[Optional[WriteResult]]
 
 
+class Turn:
+    """Be what is on its way, and hold others back until it is done or late.
+
+    Args:
+        keys: the sessions that it appends to.
+        when_late: called when it takes long.
+
+    Attributes:
+        is_late: whether it took long already.
+    """
+
+    def __init__(self, keys: AbstractSet[str], when_late: Callable[[], None]) -> None:
+        self.keys = keys
+        self.is_late = False
+        self._when_late = when_late
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_PATIENCE, self._be_late)
+
+    def end(self) -> None:
+        """Be done."""
+        self._timer.cancel()
+
+    def _be_late(self) -> None:
+        self.is_late = True
+        self._when_late()
+
+
 class Lane:
     """Send the appends of one event loop."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._under_way = 0
+        # What waits for locks leaves connections to the loads.
+        self._most_turns = (engine.pool_size + 1) // 2
+        self._turns: Set[Turn] = set()
         self._queue: List[Waiting] = []
         # A loop holds its tasks weakly.
         self._tasks: Set[asyncio.Future[None]] = set()
 
     async def append(self, append: Append) -> WriteResult:
         """Append, alone or with others."""
-        if append.may_share and self._under_way >= _AT_ONCE:
+        key = append.place.key
+        if append.may_share and (self._is_full() or self._is_busy(key)):
             answer = await self._queued(append)
             if answer is not None:
                 return answer
-        self._under_way += 1
+        turn = self._begin({key})
         try:
             return await self._engine.do(append.run)
         finally:
-            self._under_way -= 1
-            self._send()
+            self._end(turn)
 
     async def _queued(self, append: Append) -> Optional[WriteResult]:
         answer = asyncio.get_running_loop().create_future()
@@ -119,35 +160,68 @@ class Lane:
                 await asyncio.wait([answer])
             raise
 
+    def _is_full(self) -> bool:
+        """Tell whether what comes has to wait: for what is quick, or for connections.
+
+        One at once: with two each carries less, and 32 tasks appended a fifth less.
+        """
+        is_quick = any(not turn.is_late for turn in self._turns)
+        return is_quick or len(self._turns) >= self._most_turns
+
+    def _is_busy(self, key: str) -> bool:
+        """Tell whether an append to a session is on its way, and others would wait."""
+        return any(key in turn.keys for turn in self._turns)
+
+    def _begin(self, keys: AbstractSet[str]) -> Turn:
+        turn = Turn(keys, self._send)
+        self._turns.add(turn)
+        return turn
+
+    def _end(self, turn: Turn) -> None:
+        turn.end()
+        self._turns.discard(turn)
+        self._send()
+
     def _send(self) -> None:
         """Send what is queued, if there is room."""
-        while self._queue and self._under_way < _AT_ONCE:
+        while self._queue and not self._is_full():
             batch = self._next_batch()
-            self._under_way += 1
-            task = asyncio.ensure_future(self._run(batch))
+            if not batch:
+                return
+            turn = self._begin({waiting.append.place.key for waiting in batch})
+            task = asyncio.ensure_future(self._run(batch, turn))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _next_batch(self) -> List[Waiting]:
-        """Take the oldest, and what may go with it: one append a session."""
-        creates = self._queue[0].append.create
-        batch: Dict[str, Waiting] = {}
+        """Take the oldest that can go, and what may go with it, one a session."""
+        batch: List[Waiting] = []
         rest: List[Waiting] = []
+        seen: Set[str] = set()
+        size = 0
         for waiting in self._queue:
-            key = waiting.append.place.key
-            fits = waiting.append.create == creates and key not in batch
-            if fits and len(batch) < _MOST:
-                batch[key] = waiting
+            append = waiting.append
+            key = append.place.key
+            # None overtakes an older one of its session.
+            may = key not in seen and not self._is_busy(key)
+            seen.add(key)
+            if batch:
+                may = may and append.create == batch[0].append.create
+                may = may and len(batch) < _MOST
+                may = may and size + append.size <= _MOST_BYTES
+            if may:
+                batch.append(waiting)
+                size += append.size
             else:
                 rest.append(waiting)
         self._queue = rest
-        return list(batch.values())
+        return batch
 
-    async def _run(self, batch: List[Waiting]) -> None:
+    async def _run(self, batch: List[Waiting], turn: Turn) -> None:
         shared = Shared([waiting.append for waiting in batch])
         try:
             answers = await self._engine.do(shared.run)
-        except StorageError as error:
+        except Exception as error:
             for waiting in batch:
                 _fail(waiting, error)
         except BaseException:
@@ -159,11 +233,10 @@ class Lane:
                 if not waiting.answer.done():
                     waiting.answer.set_result(answers.get(waiting.append.place.key))
         finally:
-            self._under_way -= 1
-            self._send()
+            self._end(turn)
 
 
-def _fail(waiting: Waiting, error: StorageError) -> None:
+def _fail(waiting: Waiting, error: Exception) -> None:
     if not waiting.answer.done():
         waiting.answer.set_exception(error)
         # Who was cancelled meanwhile does not ask for it.
