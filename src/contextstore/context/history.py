@@ -126,7 +126,8 @@ def _pinned_positions(messages: Sequence[Message], pin: Collection[str]) -> List
 def _maybe_pinned(messages: Sequence[Message]) -> List[int]:
     """Return positions that hold all pinned messages and few others.
 
-    This is the one pass over the whole history: it must cost next to nothing a message.
+    This is a pass over the whole history, as the ids of what is dropped take another:
+    it must cost next to nothing a message.
     """
     try:
         head = 0
