@@ -14,7 +14,7 @@ import traceback
 import uuid
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Generator, Iterator, List
 
 import pytest
 
@@ -606,7 +606,7 @@ def test_sessions_that_were_terminated_are_replaced(memory: PostgresMemory) -> N
 
 
 @contextlib.contextmanager
-def locked(session_id: str) -> Iterator[None]:
+def locked(session_id: str) -> Generator[None, None, None]:
     import psycopg
 
     with psycopg.connect(postgres_server().dsn("contextstore")) as connection:
