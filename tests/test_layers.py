@@ -42,7 +42,6 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "store": (
         *FOUNDATION,
         "_background",
-        "_flights",
         "backends",
         "retrieval",
         *CONTEXT,

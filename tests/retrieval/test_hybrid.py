@@ -296,6 +296,7 @@ class TestPools:
         total.add("b", [1.0])
         assert total.shifted([1.0, 0.0], 0.5) is None
         assert total.shifted([1.0], 0.5) == [0.5]
+        assert total.shifted([0.0], 0.5) is None
 
     def test_a_sum_is_of_the_very_messages_of_a_session(self) -> None:
         sums = VectorSums()
@@ -392,6 +393,7 @@ def test_weights_cannot_be_changed() -> None:
         ("length_normalisation", -0.1),
         ("pool", 0),
         ("pool", 1.5),
+        ("pool", 10**400),
         ("short_until", 0),
         ("window_best", 0),
         ("window_reach", -1),

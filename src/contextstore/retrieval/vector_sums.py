@@ -40,16 +40,20 @@ class VectorSum:
         """Return a query with a share of the mean taken out; None without a mean."""
         if not self.ids or len(query) != len(self._total):
             return None
+        asked = grid_query(query)
+        if not asked.scale:
+            # A query without direction would ask for what is far from the mean.
+            return None
         mean = common_part(self._total, len(self.ids), share)
-        return shifted_query(grid_query(query), mean).tolist()
+        return shifted_query(asked, mean).tolist()
 
 
 class VectorSums:
     """Hold the sums of the sessions whose every vector was added by this object.
 
     What was there before, and what is left after one was removed, cannot be summed: the
-    backend gives no vector back. Then there is no sum, rather than one that depends on
-    what else happened in this process.
+    backend gives no vector back. Then there is no sum. What another object replaces
+    under the same ids is not noticed: let one object write a session.
     """
 
     def __init__(self) -> None:

@@ -120,7 +120,11 @@ _MAY_BE_NONE = frozenset({"date_days", "window_reach", "full_scan"})
 
 def _is_number(value: Any) -> bool:
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+    try:
+        return is_real and math.isfinite(value)
+    except OverflowError:
+        # An int that no float can hold.
+        return False
 
 
 def _refused(name: str, wanted: str) -> ConfigurationError:

@@ -6,7 +6,6 @@ import inspect
 from contextlib import asynccontextmanager
 from typing import Any, AsyncGenerator, Callable, Dict, List, Mapping, Optional
 
-from contextstore._flights import Flights
 from contextstore._hop import reach, wait
 from contextstore._lifecycle import overrides
 from contextstore.backends.base import MemoryBackend
@@ -165,7 +164,8 @@ def awaited(summarizer: Any) -> Any:
 class Summaries:
     """Keep the summaries of sessions beside them: in the memory if it can, else here.
 
-    One caller at a time summarizes a session; who comes meanwhile finds what that made.
+    Two builds at the same time may both call a summarizer for one range: who waited for
+    the other would wait for a provider that is down, or for itself.
 
     Args:
         memory: where the messages are.
@@ -177,18 +177,16 @@ class Summaries:
             memory, MemoryBackend, "load_summaries", "save_summaries"
         )
         self._here: Dict[str, Dict[str, str]] = {}
-        self._flights = Flights()
 
     @asynccontextmanager
     async def of(self, session_id: str) -> AsyncGenerator[Dict[str, str], None]:
         """Give the summaries of a session, and keep what is added to them."""
-        async with self._flights.of(session_id, ["summaries"]):
-            before = await self._load(session_id)
-            summaries = dict(before)
-            yield summaries
-            if summaries != before:
-                newest = dict(list(summaries.items())[-_MOST_SUMMARIES:])
-                await self._save(session_id, newest)
+        before = await self._load(session_id)
+        summaries = dict(before)
+        yield summaries
+        if summaries != before:
+            newest = dict(list(summaries.items())[-_MOST_SUMMARIES:])
+            await self._save(session_id, newest)
 
     async def _load(self, session_id: str) -> Dict[str, str]:
         if not self._is_kept:
