@@ -66,6 +66,7 @@ SYNC_FACE = frozenset({"backends.base", "retrieval.base", "store.session_store"}
 SHARED_BY_BACKENDS = (
     "addresses",
     "ages",
+    "arguments",
     "base",
     "copying",
     "filters",

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
 from contextstore import messages
+from contextstore.backends import arguments
 from contextstore.backends.ages import Age
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.filters import Filter
@@ -42,7 +43,6 @@ from contextstore.backends.stamps import Clock, IdFactory, Stamps
 from contextstore.errors import (
     ConfigurationError,
     InteractionNotFoundError,
-    InvalidInputError,
     SessionNotFoundError,
     UnsupportedOperationError,
 )
@@ -184,7 +184,7 @@ class PostgresMemory(MemoryBackend):
             InteractionNotFoundError: the session has no such message.
         """
         place = self._place(session_id)
-        interaction_id = _interaction_id(interaction_id)
+        interaction_id = arguments.interaction_id(interaction_id)
         look = partial(rows.load_ids_from, key=message_key(interaction_id))
         plan = plans.rewind(place, interaction_id)
         return await self._engine.do(Changing(place, look, plan).run)
@@ -222,12 +222,12 @@ class PostgresMemory(MemoryBackend):
         limit: int = 50,
     ) -> List[Dict[str, Any]]:
         """Return a stretch of a session, oldest first; see MemoryBackend."""
-        if before is not None and after is not None:
-            raise InvalidInputError("give before or after, not both", path="before")
+        arguments.refuse_two_cursors(before, after)
         place = self._place(session_id)
-        cursor = before if after is None else after
-        if cursor is not None:
-            cursor = _interaction_id(cursor, "before" if after is None else "after")
+        if after is None:
+            cursor = arguments.optional_id(before, "before")
+        else:
+            cursor = arguments.interaction_id(after, "after")
         found = await rows.load_page(
             self._engine,
             place,
@@ -253,7 +253,7 @@ class PostgresMemory(MemoryBackend):
     ) -> WriteResult:
         """Put another message in the place of a stored one; see MemoryBackend."""
         place = self._place(session_id)
-        interaction_id = _interaction_id(interaction_id)
+        interaction_id = arguments.interaction_id(interaction_id)
         prepared = messages.prepare_message(message)
         refuse_other_id(prepared, interaction_id)
         look = partial(rows.load_some, keys=[message_key(interaction_id)])
@@ -266,7 +266,7 @@ class PostgresMemory(MemoryBackend):
     ) -> WriteResult:
         """Copy a session under a new id; see MemoryBackend."""
         place, target = self._place(session_id), self._place(new_session_id)
-        at = _interaction_id(at, "at") if at is not None else None
+        at = arguments.optional_id(at, "at")
 
         async def look(
             session: Session, target: Place
@@ -338,15 +338,11 @@ class PostgresMemory(MemoryBackend):
         ``purged`` is always False: a server overwrites deleted rows in its own time
         (VACUUM), and keeps them in its log and its backups for as long as these stay.
         """
-        if (session_id is None) == (not where):
-            raise InvalidInputError(
-                "give session_id, or where with at least one key; erase has no default",
-                path="where",
-            )
+        wanted = arguments.what_to_erase(session_id, where)
         if session_id is not None:
-            names = [messages.validate_session_id(session_id)]
+            names = [session_id]
         else:
-            names = await listing.ids(self._engine, Filter.checked(None, where))
+            names = await listing.ids(self._engine, wanted)
         erased: List[str] = []
         message_count = vector_count = 0
         for name in names:
@@ -426,10 +422,6 @@ class PostgresMemory(MemoryBackend):
     def _place(self, session_id: str) -> Place:
         name = messages.validate_session_id(session_id)
         return Place.of(self._engine.location, name)
-
-
-def _interaction_id(value: str, path: str = "interaction_id") -> str:
-    return messages.validate_message_id(value, path)
 
 
 def _milliseconds(age: Optional[timedelta]) -> Optional[int]:

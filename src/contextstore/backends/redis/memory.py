@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional
 from contextstore import messages
 from contextstore._hop import call
 from contextstore._lifecycle import renew_after_fork
+from contextstore.backends import arguments
 from contextstore.backends.ages import Age
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.filters import Filter
@@ -30,7 +31,7 @@ from contextstore.backends.results import (
 )
 from contextstore.backends.stamps import Clock, IdFactory, Stamps
 from contextstore.backends.texts import words_of
-from contextstore.errors import ConfigurationError, InvalidInputError
+from contextstore.errors import ConfigurationError
 
 # A colon ends it in a key: with one inside, the sessions of "a:b" would be some of "a".
 _NAMESPACE = re.compile(r"[A-Za-z0-9._/-]{1,64}")
@@ -198,7 +199,7 @@ class RedisMemory(MemoryBackend):
         return await writing.delete_interaction(
             self._room,
             messages.validate_session_id(session_id),
-            _interaction_id(interaction_id),
+            arguments.interaction_id(interaction_id),
         )
 
     async def session_info(self, session_id: str) -> SessionInfo:
@@ -235,13 +236,12 @@ class RedisMemory(MemoryBackend):
         limit: int = 50,
     ) -> List[Dict[str, Any]]:
         """Return a stretch of a session, oldest first; see MemoryBackend."""
-        if before is not None and after is not None:
-            raise InvalidInputError("give before or after, not both", path="before")
+        arguments.refuse_two_cursors(before, after)
         return await reading.load_page(
             self._room,
             messages.validate_session_id(session_id),
-            _interaction_id(before, "before") if before is not None else None,
-            _interaction_id(after, "after") if after is not None else None,
+            arguments.optional_id(before, "before"),
+            arguments.optional_id(after, "after"),
             messages.validate_limit(limit),
         )
 
@@ -259,7 +259,7 @@ class RedisMemory(MemoryBackend):
         expected_version: Optional[int] = None,
     ) -> WriteResult:
         """Put another message in the place of a stored one; see MemoryBackend."""
-        interaction_id = _interaction_id(interaction_id)
+        interaction_id = arguments.interaction_id(interaction_id)
         prepared = messages.prepare_message(message)
         refuse_other_id(prepared, interaction_id)
         return await writing.update_interaction(
@@ -278,7 +278,7 @@ class RedisMemory(MemoryBackend):
             self._room,
             messages.validate_session_id(session_id),
             messages.validate_session_id(new_session_id),
-            _interaction_id(at, "at") if at is not None else None,
+            arguments.optional_id(at, "at"),
         )
 
     async def set_metadata(
@@ -325,14 +325,7 @@ class RedisMemory(MemoryBackend):
         append-only file and snapshots hold it until the server writes them anew
         (``BGREWRITEAOF``, ``BGSAVE``).
         """
-        if (session_id is None) == (not where):
-            raise InvalidInputError(
-                "give session_id, or where with at least one key; erase has no default",
-                path="where",
-            )
-        if session_id is not None:
-            messages.validate_session_id(session_id)
-        wanted = Filter.checked(None, where)
+        wanted = arguments.what_to_erase(session_id, where)
         return await scanning.erase(self._room, session_id, wanted)
 
     async def search_text(
@@ -390,10 +383,6 @@ class RedisMemory(MemoryBackend):
         """Close the connections; a call after this raises ClosedError."""
         self._room.index.post()
         await call(self._room.link.close)
-
-
-def _interaction_id(value: str, path: str = "interaction_id") -> str:
-    return messages.validate_message_id(value, path)
 
 
 def _confirmation(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional, Union
 
 from contextstore import messages
 from contextstore._hop import call
+from contextstore.backends import arguments
 from contextstore.backends.ages import Age
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.filters import Filter
@@ -176,7 +177,7 @@ class SQLiteMemory(MemoryBackend):
             partial(
                 sessions.delete_interaction,
                 place=self._place(session_id),
-                interaction_id=_interaction_id(interaction_id),
+                interaction_id=arguments.interaction_id(interaction_id),
             )
         )
 
@@ -217,13 +218,12 @@ class SQLiteMemory(MemoryBackend):
         limit: int = 50,
     ) -> List[Dict[str, Any]]:
         """Return a stretch of a session, oldest first; see MemoryBackend."""
-        if before is not None and after is not None:
-            raise InvalidInputError("give before or after, not both", path="before")
+        arguments.refuse_two_cursors(before, after)
         query = partial(
             paging.load_page,
             place=self._place(session_id),
-            before=_interaction_id(before, "before") if before is not None else None,
-            after=_interaction_id(after, "after") if after is not None else None,
+            before=arguments.optional_id(before, "before"),
+            after=arguments.optional_id(after, "after"),
             limit=messages.validate_limit(limit),
         )
         return await self._engine.readers.fetch(query, snapshot=True)
@@ -242,7 +242,7 @@ class SQLiteMemory(MemoryBackend):
         expected_version: Optional[int] = None,
     ) -> WriteResult:
         """Put another message in the place of a stored one; see MemoryBackend."""
-        interaction_id = _interaction_id(interaction_id)
+        interaction_id = arguments.interaction_id(interaction_id)
         prepared = messages.prepare_message(message)
         refuse_other_id(prepared, interaction_id)
         return await self._engine.change(
@@ -264,7 +264,7 @@ class SQLiteMemory(MemoryBackend):
                 edits.fork,
                 place=self._place(session_id),
                 target=self._place(new_session_id),
-                at=_interaction_id(at, "at") if at is not None else None,
+                at=arguments.optional_id(at, "at"),
             )
         )
 
@@ -323,14 +323,7 @@ class SQLiteMemory(MemoryBackend):
             SessionNotFoundError: there is no such session, nor a trace of one.
             BusyError: there is none, and what an erase before left could not be purged.
         """
-        if (session_id is None) == (not where):
-            raise InvalidInputError(
-                "give session_id, or where with at least one key; erase has no default",
-                path="where",
-            )
-        if session_id is not None:
-            messages.validate_session_id(session_id)
-        wanted = Filter.checked(None, where)
+        wanted = arguments.what_to_erase(session_id, where)
         erase = partial(erasing.erase, session_id=session_id, wanted=wanted)
         purge = partial(self._engine.writer.submit_exclusive, erasing.purge_file)
         try:
@@ -415,10 +408,6 @@ class SQLiteMemory(MemoryBackend):
 
     def _place(self, session_id: str) -> Place:
         return Place(self._lease.location, messages.validate_session_id(session_id))
-
-
-def _interaction_id(value: str, path: str = "interaction_id") -> str:
-    return messages.validate_message_id(value, path)
 
 
 def absolute_path(path: Union[str, os.PathLike[str]]) -> str:
