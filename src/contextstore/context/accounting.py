@@ -106,8 +106,10 @@ class Accounting:
 
     def message(self, message: Message) -> int:
         """Return the tokens of one message; fields that no provider reads are free."""
-        role = message.get("role")
-        tokens = self._known_roles[role] if role in _ROLES else self._other_role(role)
+        try:
+            tokens = self._known_roles[message["role"]]
+        except (KeyError, TypeError):
+            tokens = self._other_role(message.get("role"))
         content = message.get("content")
         if type(content) is str:
             tokens += self.count(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Callable, Collection, Iterator, List, Optional, Sequence
 
 from contextstore.context.groups import Group, Groups
@@ -13,19 +12,17 @@ from contextstore.context.links import (
     results_of,
     says_nothing,
 )
-from contextstore.messages import Message, is_pinned
+from contextstore.context.outline import Outline
+from contextstore.messages import Message
 
 __all__ = ["History"]
-
-_PINNED_ROLES = frozenset(("system", "developer"))
-# Of messages that may be pinned: the role, or True for one with metadata.
-_SIGNS = frozenset((True, *_PINNED_ROLES))
 
 
 class History:
     """Be a history of messages, in atomic groups.
 
-    Only as much of it is grouped and counted as a strategy asks for.
+    Only as much of it is grouped and counted as a strategy asks for: all that is read
+    of every message is in the outline.
 
     Args:
         messages: the history, oldest first. Not changed.
@@ -35,6 +32,7 @@ class History:
 
     Attributes:
         messages: the history.
+        outline: what is known of all its messages.
         pinned: groups that are always kept, oldest first: system and developer
             messages, those marked as pinned, and what belongs to them.
     """
@@ -51,12 +49,19 @@ class History:
         self._cost = cost
         self._open_end = open_end
         self._seen: List[Group] = []
-        pinned = _pinned_positions(messages, pin)
+        self.outline = Outline(messages)
+        pinned = self._pinned_positions(pin)
         if any(_is_linked(messages[at]) for at in pinned):
             self._part_all(pinned)
         else:
             self.pinned = self._set_aside(pinned)
             self._source = iter(self.groups)
+
+    def _pinned_positions(self, pin: Collection[str]) -> List[int]:
+        pinned = self.outline.pinned
+        if not pin:
+            return pinned
+        return sorted({*pinned, *self.outline.positions_of(set(pin))})
 
     def _part_all(self, pinned: List[int]) -> None:
         """Group everything, as a pinned call or result pins the whole of its group."""
@@ -112,50 +117,6 @@ class History:
 
 def _position(group: Group) -> int:
     return group.position
-
-
-def _pinned_positions(messages: Sequence[Message], pin: Collection[str]) -> List[int]:
-    pinned = [at for at in _maybe_pinned(messages) if is_pinned(messages[at])]
-    if not pin:
-        return pinned
-    wanted = set(pin)
-    found = (at for at, m in enumerate(messages) if _has_id_in(m, wanted))
-    return sorted({*pinned, *found})
-
-
-def _maybe_pinned(messages: Sequence[Message]) -> List[int]:
-    """Return positions that hold all pinned messages and few others.
-
-    This is a pass over the whole history, as the ids of what is dropped take another:
-    it must cost next to nothing a message.
-    """
-    try:
-        head = 0
-        while head < len(messages) and messages[head]["role"] in _PINNED_ROLES:
-            head += 1
-        # Most histories have no other: a set says so in half the time of a list.
-        rest = islice(messages, head, None)
-        signs = {True if "metadata" in message else message["role"] for message in rest}
-        if signs.isdisjoint(_SIGNS):
-            return list(range(head))
-        return [
-            at
-            for at, message in enumerate(messages)
-            if message["role"] in _PINNED_ROLES or "metadata" in message
-        ]
-    except (KeyError, TypeError):
-        # A message without a role, or with one that cannot be hashed.
-        roles = tuple(_PINNED_ROLES)
-        return [
-            at
-            for at, message in enumerate(messages)
-            if message.get("role") in roles or "metadata" in message
-        ]
-
-
-def _has_id_in(message: Message, wanted: Collection[str]) -> bool:
-    message_id = message.get("id")
-    return isinstance(message_id, str) and message_id in wanted
 
 
 def _is_linked(message: Message) -> bool:

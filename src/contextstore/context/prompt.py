@@ -7,7 +7,6 @@ from typing import (
     Callable,
     Collection,
     Dict,
-    Iterable,
     List,
     NamedTuple,
     Optional,
@@ -18,7 +17,8 @@ from typing import (
 from contextstore.context.explain import Fates
 from contextstore.context.groups import Groups
 from contextstore.context.history import History
-from contextstore.context.plan import Plan
+from contextstore.context.outline import Outline
+from contextstore.context.plan import SUMMARY, Plan
 from contextstore.context.strategies import Request
 from contextstore.messages import Message
 
@@ -60,7 +60,7 @@ def prompt_of(
         copies = [message for _, message in left]
         kept = [at for at, _ in left]
     fates = _fates(plan, request.history, kept, lost, mended)
-    return Prompt(copies, fates, _report(plan, request.history.messages, fates))
+    return Prompt(copies, fates, _report(plan, request.history.outline, fates))
 
 
 def _fates(
@@ -77,7 +77,7 @@ def _fates(
         lost: positions of what the repair of the prompt left out.
         mended: positions of what it mended.
     """
-    kept = set(positions)
+    kept = set(positions) - {SUMMARY}
     changed = {at for group in plan.groups if group.mended for at in group.mended}
     summarized = {at for group in plan.summarized for at in group.positions} - kept
     left_out = {*history.groups.left_out, *lost}
@@ -88,20 +88,20 @@ def _fates(
         mended=changed.union(mended) & kept,
         moved=kept.intersection(history.groups.moved),
         summarized=summarized,
-        left_out=left_out - kept - summarized,
+        left_out=left_out - kept - summarized - {SUMMARY},
     )
 
 
-def _report(plan: Plan, messages: Sequence[Message], fates: Fates) -> Dict[str, Any]:
+def _report(plan: Plan, outline: Outline, fates: Fates) -> Dict[str, Any]:
     present = fates.kept | fates.left_out | fates.summarized
-    dropped = _gaps(present, len(messages))
+    dropped = _gaps(present, len(outline))
     return {
-        "dropped_ids": _ids_within(messages, dropped),
+        "dropped_ids": outline.ids_within(dropped),
         "dropped_count": sum([end - start for start, end in dropped]),
-        "summarized_ids": _ids_of(messages, fates.summarized),
-        "repaired_ids": _ids_of(messages, fates.left_out | fates.mended),
-        "truncated_ids": _ids_of(messages, fates.truncated),
-        "moved_ids": _ids_of(messages, fates.moved),
+        "summarized_ids": outline.ids_at(sorted(fates.summarized)),
+        "repaired_ids": outline.ids_at(sorted(fates.left_out | fates.mended)),
+        "truncated_ids": outline.ids_at(sorted(fates.truncated)),
+        "moved_ids": outline.ids_at(sorted(fates.moved)),
         "infeasible": plan.infeasible,
         **plan.notes,
     }
@@ -133,27 +133,6 @@ def _gaps(present: Collection[int], size: int) -> List[Tuple[int, int]]:
             gaps.append((start, at))
         start = at + 1
     return gaps
-
-
-def _ids_within(
-    messages: Sequence[Message], runs: Iterable[Tuple[int, int]]
-) -> List[Any]:
-    """Return the ids of all messages of these runs that have one."""
-    ids: List[Any] = []
-    for start, end in runs:
-        try:
-            ids += [message["id"] for message in messages[start:end]]
-        except KeyError:
-            run = messages[start:end]
-            ids += [message["id"] for message in run if "id" in message]
-    return ids
-
-
-def _ids_of(messages: Sequence[Message], positions: Collection[int]) -> List[Any]:
-    """Return the ids of these messages, oldest first, of those that have one."""
-    if not positions:
-        return []
-    return _ids_within(messages, ((at, at + 1) for at in sorted(positions) if at >= 0))
 
 
 def _copy(value: Any) -> Any:
