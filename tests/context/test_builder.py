@@ -530,6 +530,35 @@ def test_a_builder_learns_from_what_a_provider_reported(usage: Any) -> None:
     assert again.calibration_error is not None
 
 
+@pytest.mark.parametrize("words", [1, 7, 60])
+@pytest.mark.parametrize("ratio", [0.8, 1.07, 1.4, 2.4])
+def test_a_calibrated_builder_counts_as_the_provider_did(
+    words: int, ratio: float
+) -> None:
+    history = [
+        {"role": role, "content": " ".join(f"{role}{n}" for n in range(words + at))}
+        for at in range(12)
+        for role in ("user", "assistant")
+    ]
+    result = BUILDER.build(history, 100_000)
+    reported = round(result.total_tokens * ratio)
+    builder = BUILDER.calibrated(result, reported)
+    # One step of the factor may take each text to its next whole token.
+    assert 0 <= builder.count(history) - reported <= len(history)
+    again = builder.calibrated(builder.build(history, 100_000), reported)
+    assert 0 <= again.count(history) - reported <= len(history)
+
+
+def test_calibrates_nothing_but_texts_by_the_ratio_alone() -> None:
+    image = {"type": "image_url", "image_url": {"url": "x", "detail": "low"}}
+    builder = ContextBuilder(lambda text: 0)
+    result = builder.build([{"role": "user", "content": [image]}], 1_000)
+    assert result.total_tokens > 0
+    twice = builder.calibrated(result, 2 * result.total_tokens)
+    assert twice.calibration_error == pytest.approx(0.5)
+    assert twice.count(result.messages) == result.total_tokens
+
+
 @pytest.mark.parametrize("usage", [0, -1, True, {}, None, {"prompt_tokens": 1.5}])
 def test_usage_says_how_many_tokens(usage: Any) -> None:
     with pytest.raises(InvalidInputError):

@@ -6,9 +6,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from contextstore import ContextBuilder, register_strategy
 from contextstore.context.outline import Outline
-from contextstore.context.strategies import Choice, Request
 
 Message = Dict[str, Any]
 
@@ -87,19 +85,3 @@ def test_its_ids_are_those_of_then() -> None:
     messages[0]["id"] = "other"
     messages.clear()
     assert outline.ids_within([(0, 4)]) == ["m0", "m1", "m2", "m3"]
-
-
-def test_a_summary_that_is_repaired_is_reported_as_no_message() -> None:
-    orphan = {"role": "tool", "tool_call_id": "nobody's", "content": "all of it"}
-
-    def with_an_orphan(request: Request) -> Choice:
-        newest = request.history.newest()
-        return Choice([] if newest is None else [newest], orphan)
-
-    register_strategy("with an orphan", with_an_orphan)
-    result = ContextBuilder().build(
-        history(40), 60, strategy="with an orphan", post_filter=lambda message: True
-    )
-    assert [message["id"] for message in result.messages] == ["m39"]
-    assert result.metadata["repaired_ids"] == []
-    assert result.metadata["dropped_count"] == 39

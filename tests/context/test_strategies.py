@@ -370,3 +370,19 @@ def test_an_installed_package_offers_a_strategy(
     assert len(BUILDER.build(chat(3), 500, strategy="installed").messages) == 1
     with pytest.raises(InvalidInputError, match="no strategy 'other'"):
         BUILDER.build(chat(3), 500, strategy="other")
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_summary_that_is_repaired_is_reported_as_no_message() -> None:
+    orphan = {"role": "tool", "tool_call_id": "nobody's", "content": "all of it"}
+
+    def with_an_orphan(request: Request) -> Choice:
+        return Choice(list(request.history.newest_first())[:1], orphan)
+
+    register_strategy("with an orphan", with_an_orphan)
+    result = BUILDER.build(
+        chat(20), 60, strategy="with an orphan", post_filter=lambda message: True
+    )
+    assert [message["id"] for message in result.messages] == ["39"]
+    assert result.metadata["repaired_ids"] == []
+    assert result.metadata["dropped_count"] == 39

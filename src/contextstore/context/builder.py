@@ -17,6 +17,7 @@ from contextstore.context.arguments import (
     reported_tokens,
 )
 from contextstore.context.building import Counter, Job, perform, run_now
+from contextstore.context.calibration import factor_of_texts
 from contextstore.context.prompt import MessageFilter
 from contextstore.context.result import BuildResult
 from contextstore.context.shares import share_of
@@ -98,9 +99,12 @@ class ContextBuilder:
                 "an empty prompt calibrates nothing; pass a result with messages",
                 path="result",
             )
-        factor = reported / result.total_tokens
+        ratio = reported / result.total_tokens
+        # Of a prompt with tools, the messages are taken to be off by as much as all.
+        tokens = self.count(result.messages) * ratio
+        factor = factor_of_texts(self.tokenizer, result.messages, tokens)
         builder = ContextBuilder(scaled(self.tokenizer, factor), self.default_strategy)
-        builder.calibration_error = abs(1 / factor - 1)
+        builder.calibration_error = abs(1 / ratio - 1)
         return builder
 
     def count(
