@@ -21,10 +21,11 @@ from contextstore.retrieval.matrix import make_matrix
 from contextstore.retrieval.vectors import (
     GRID,
     floats_of,
+    folded_sum,
+    folded_sum_on_numpy,
     from_bytes,
     grid_query,
     to_bytes,
-    tree_sum,
     unit_vectors,
 )
 
@@ -129,13 +130,29 @@ def test_queries_have_the_same_bits_everywhere(vector: List[float]) -> None:
     assert (plain.scale > 0) == any(vector)
 
 
-def test_a_sum_is_a_fixed_tree() -> None:
-    assert tree_sum([]) == 0.0
-    assert tree_sum([0.5]) == 0.5
-    # (1 + -1) + (1e16 + 1), and the odd one last: another order gives another sum.
-    assert (
-        tree_sum([1e16, 1.0, -1e16, 1.0, 3.0]) == ((1e16 + -1e16) + (1.0 + 1.0)) + 3.0
-    )
+def test_a_short_sum_is_added_up_one_by_one() -> None:
+    assert folded_sum([]) == 0.0
+    assert folded_sum([0.5]) == 0.5
+    # Another order gives another sum.
+    numbers = [1e16, 1.0, -1e16, 1.0, 3.0]
+    assert folded_sum(numbers) == (((1e16 + 1.0) + -1e16) + 1.0) + 3.0
+
+
+def test_a_long_sum_is_folded_before() -> None:
+    numbers = [1e16] * 300 + [1.0] * 300 + [3.0]
+    folded = [1e16 + 1.0] * 300 + [3.0]
+    assert folded_sum(numbers) == folded_sum(folded)
+    assert folded_sum(numbers) != folded_sum(numbers[:300]) + 303.0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 511, 512, 513, 1_023, 1_025, 4_099])
+def test_sums_have_the_same_bits_with_numpy(count: int) -> None:
+    numpy = pytest.importorskip("numpy")
+    random = Random(count)
+    numbers = [random.uniform(-1, 1) * 10.0 ** random.randint(-9, 9)] * (count > 0)
+    numbers += [random.gauss(0, 1e3) for _ in range(count - 1)]
+    with_numpy = folded_sum_on_numpy(numpy, numpy.array(numbers))
+    assert with_numpy.hex() == folded_sum(numbers).hex()
 
 
 @pytest.mark.parametrize(

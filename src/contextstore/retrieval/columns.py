@@ -2,7 +2,7 @@
 
 The classes that do it, one on numpy and one on lists, take the same elementary steps in
 the same order, so that every result has the same bits. Where numpy is free to choose an
-order (its own sums), a fixed tree is used instead. Logarithms are not here: they come
+order (its own sums), a fixed one is used instead. Logarithms are not here: they come
 from ``math``, whoever needs them.
 """
 

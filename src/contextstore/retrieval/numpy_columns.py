@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any, List, Sequence
 
 from contextstore.retrieval.columns import SCORE_STEPS, Column
-from contextstore.retrieval.vectors import tree_sum_on_numpy
+from contextstore.retrieval.vectors import folded_sum_on_numpy
 
 if TYPE_CHECKING:
     from contextstore.retrieval.columns import FloatArray, IntArray
@@ -86,8 +86,8 @@ class NumpyColumns:
         # The mean of equal numbers need not equal them, once it is rounded.
         if not len(column) or column.min() == column.max():
             return numpy.zeros(len(column))
-        rest = column - tree_sum_on_numpy(numpy, column) / len(column)
-        variance = tree_sum_on_numpy(numpy, rest * rest) / len(column)
+        rest = column - folded_sum_on_numpy(numpy, column) / len(column)
+        variance = folded_sum_on_numpy(numpy, rest * rest) / len(column)
         deviation = math.sqrt(variance)
         return rest / deviation if deviation > 0.0 else numpy.zeros(len(column))
 

@@ -9,7 +9,7 @@ from operator import mul
 from typing import TYPE_CHECKING, List, Sequence
 
 from contextstore.retrieval.columns import SCORE_STEPS, Column
-from contextstore.retrieval.vectors import tree_sum
+from contextstore.retrieval.vectors import folded_sum
 
 if TYPE_CHECKING:
     from contextstore.retrieval.columns import FloatArray, IntArray
@@ -81,9 +81,9 @@ class PlainColumns:
         # The mean of equal numbers need not equal them, once it is rounded.
         if not column or min(column) == max(column):
             return [0.0] * len(column)
-        mean = tree_sum(column) / len(column)
+        mean = folded_sum(column) / len(column)
         rest = [value - mean for value in column]
-        variance = tree_sum([value * value for value in rest]) / len(column)
+        variance = folded_sum([value * value for value in rest]) / len(column)
         deviation = math.sqrt(variance)
         return [value / deviation if deviation > 0.0 else 0.0 for value in rest]
 
