@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import re
 import sqlite3
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Callable, Dict, List, Optional, Type
 
 import pytest
 
@@ -249,6 +251,63 @@ class TestOtherFiles:
         raw.execute("CREATE TABLE context_messages (x)")
         raw.close()
         assert isinstance(outcome_after_wal(path), CorruptDataError)
+
+
+NUMBERS = [
+    *[("sessions", name) for name in ("pruned", "changes", "created", "changed")],
+    *[("messages", name) for name in ("position", "filled", "pinned", "written")],
+]
+CALLS: Dict[str, Callable[[Any], Any]] = {
+    "session_info": lambda memory: memory.session_info("s"),
+    "list_sessions": lambda memory: memory.list_sessions(metadata={"a": 1}),
+    "load_context": lambda memory: memory.load_context("s"),
+    "load_pinned": lambda memory: memory.load_pinned("s"),
+    "append_context": lambda memory: memory.append_context("s", [MESSAGES[3]]),
+    "save_context": lambda memory: memory.save_context("s", MESSAGES[:2]),
+    "update": lambda memory: memory.update_interaction(
+        "s", "m002", {"role": "user", "content": "new"}
+    ),
+    "prune": lambda memory: memory.prune(session_id="s", keep_last=2),
+    "set_metadata": lambda memory: memory.set_metadata("s", {"a": 2}),
+    "delete_session": lambda memory: memory.delete_session("s"),
+}
+
+
+@pytest.mark.parametrize("value", ["x", b"\xff\xfe", 1.5, 2**62, -5])
+@pytest.mark.parametrize(("table", "column"), NUMBERS)
+def test_what_is_no_number_where_one_is_due_raises_nothing_else(
+    table: str, column: str, value: object, whole: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "chat.db"
+    path.write_bytes(whole)
+    where = "session_id = 's'" if table == "sessions" else "message_id = 'm002'"
+    damage(path, f"UPDATE context_{table} SET {column} = ? WHERE {where}", value)
+    before = path.read_bytes()
+    for call in CALLS.values():
+        path.write_bytes(before)
+        memory = SQLiteMemory(path).sync
+        # Not all need the number; what they raise says that it is damaged.
+        with contextlib.suppress(CorruptDataError):
+            call(memory)
+        memory.close()
+
+
+@pytest.mark.parametrize("call", ["session_info", "append_context", "delete_session"])
+def test_a_damaged_version_is_an_error(call: str, whole: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    path.write_bytes(whole)
+    damage(path, "UPDATE context_sessions SET changes = ?", "x")
+    memory = SQLiteMemory(path).sync
+    with pytest.raises(CorruptDataError, match=re.escape(str(path))):
+        CALLS[call](memory)
+    memory.close()
+
+
+def damage(path: Path, statement: str, *values: object) -> None:
+    connection = sqlite3.connect(str(path))
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
 
 
 def outcome_after_wal(path: Path) -> Optional[StorageError]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import Generator
+from typing import Any, Generator
 
 from contextstore.backends.place import damaged
 from contextstore.errors import (
@@ -34,6 +34,7 @@ _BUSY = ("locked", "busy")
 _CLOSED = ("closed database",)
 
 NOT_SQLITE = "this is not a SQLite file"
+_INTEGERS = frozenset((int,))
 DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
@@ -63,6 +64,18 @@ def translated(error: Exception, location: str) -> StorageError:
         f"{location} cannot be read or written ({error}); nothing was stored",
         location=location,
     )
+
+
+def refuse_no_numbers(*found: Any) -> None:
+    """Refuse what was read where numbers are kept: SQLite keeps anything anywhere.
+
+    Raises:
+        sqlite3.DatabaseError: one is no integer, as after a damage.
+    """
+    if not _INTEGERS.issuperset(map(type, found)):
+        raise sqlite3.DatabaseError(
+            "malformed row: it holds no number where one is due"
+        )
 
 
 def is_damage(error: Exception) -> bool:

@@ -10,6 +10,7 @@ from contextstore.backends.filters import Filter, metadata_or_none
 from contextstore.backends.place import damaged
 from contextstore.backends.results import SessionInfo, SessionPage
 from contextstore.backends.sqlite.connections import MEMORY
+from contextstore.backends.sqlite.failures import refuse_no_numbers
 from contextstore.backends.stamps import iso_time
 from contextstore.errors import InvalidInputError, SessionNotFoundError
 
@@ -104,14 +105,22 @@ def numbers(connection: sqlite3.Connection, wanted: Filter) -> List[Tuple[int, s
 
 def _described(connection: sqlite3.Connection, row: Tuple[Any, ...]) -> SessionInfo:
     _, session_id, pruned, changes, created, metadata, last, updated = row
+    refuse_no_numbers(pruned, changes, created, last, updated)
     return SessionInfo(
         session_id=session_id,
         version=last + changes,
         message_count=last - pruned,
-        created_at=iso_time(created),
-        updated_at=iso_time(updated),
+        created_at=_time(created),
+        updated_at=_time(updated),
         metadata=_metadata(connection, session_id, metadata),
     )
+
+
+def _time(milliseconds: int) -> str:
+    try:
+        return iso_time(milliseconds)
+    except (OverflowError, ValueError, OSError) as error:
+        raise sqlite3.DatabaseError(f"malformed row: {error}") from error
 
 
 def _metadata(

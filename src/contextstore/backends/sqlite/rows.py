@@ -17,6 +17,7 @@ from contextstore import messages
 from contextstore.backends.place import Place, seal
 from contextstore.backends.records import FILLED_NAMES, FILLED_NUMBERS, Record
 from contextstore.backends.sqlite import text_index
+from contextstore.backends.sqlite.failures import refuse_no_numbers
 from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
 from contextstore.messages import Message
 
@@ -96,8 +97,10 @@ def find_session(
     ).fetchone()
     if row is None:
         return None
-    number, pruned, last, changes = row
-    return SessionRow(number, pruned, pruned if last is None else last, changes)
+    number, pruned, newest, changes = row
+    last = pruned if newest is None else newest
+    refuse_no_numbers(pruned, last, changes)
+    return SessionRow(number, pruned, last, changes)
 
 
 def existing_session(connection: sqlite3.Connection, session_id: str) -> SessionRow:
@@ -399,6 +402,7 @@ def _record(
     pinned: int,
 ) -> Record:
     place.check(place.base(), position, checksum, body)
+    refuse_no_numbers(filled)
     return Record(message_id, body, FILLED_NAMES[filled & 3], bool(pinned))
 
 
