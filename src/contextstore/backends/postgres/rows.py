@@ -249,7 +249,7 @@ async def load_pinned(engine: Engine, place: Place) -> List[Message]:
     for position, checksum, body in found:
         if place_seal(seal(base, body), position) != checksum:
             raise place.unsealed(position)
-    return messages.decode_whole(row[2] for row in found)
+    return messages.decode_whole([row[2] for row in found])
 
 
 async def load_page(
