@@ -531,7 +531,7 @@ def test_a_builder_learns_from_what_a_provider_reported(usage: Any) -> None:
 
 
 @pytest.mark.parametrize("words", [1, 7, 60])
-@pytest.mark.parametrize("ratio", [0.8, 1.07, 1.4, 2.4])
+@pytest.mark.parametrize("ratio", [0.8, 1.0, 1.07, 1.4, 2.4])
 def test_a_calibrated_builder_counts_as_the_provider_did(
     words: int, ratio: float
 ) -> None:
@@ -540,13 +540,45 @@ def test_a_calibrated_builder_counts_as_the_provider_did(
         for at in range(12)
         for role in ("user", "assistant")
     ]
-    result = BUILDER.build(history, 100_000)
-    reported = round(result.total_tokens * ratio)
+    # By this ratio the provider counts texts, and roles of one token as they are.
+    texts = [BUILDER.tokenizer.count(message["content"]) for message in history]
+    around = BUILDER.count(history) - sum(texts)
+    reported = round(around + ratio * sum(texts))
+    builder = BUILDER.calibrated(BUILDER.build(history, 100_000), reported)
+    assert builder.count(history) == pytest.approx(reported, rel=0.06)
+    other = [{"role": "user", "content": "another text " * 400}]
+    whole = BUILDER.tokenizer.count(other[0]["content"])
+    assert builder.count(other) == pytest.approx(whole * ratio, rel=0.12)
+
+
+@pytest.mark.parametrize("text", ["hi", "ok, and then?", "word " * 300])
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_right_count_changes_nothing(text: str, times: int) -> None:
+    history = [{"role": "user", "content": text}] * times
+    result = BUILDER.build(history, 10**6)
+    builder = BUILDER.calibrated(result, {"prompt_tokens": result.total_tokens})
+    long = [{"role": "user", "content": "word " * 50_000}]
+    assert builder.count(long) == BUILDER.count(long)
+    assert builder.count(history) == BUILDER.count(history)
+    assert builder.calibration_error == 0.0
+
+
+def test_a_small_excess_makes_no_large_one_of_many_short_texts() -> None:
+    history = [{"role": "user", "content": "ok"}] * 100
+    result = BUILDER.build(history, 10**6)
+    reported = result.total_tokens + 7
     builder = BUILDER.calibrated(result, reported)
-    # One step of the factor may take each text to its next whole token.
-    assert 0 <= builder.count(history) - reported <= len(history)
-    again = builder.calibrated(builder.build(history, 100_000), reported)
-    assert 0 <= again.count(history) - reported <= len(history)
+    assert builder.count(history) == pytest.approx(reported, rel=0.02)
+
+
+def test_a_count_of_the_provider_calibrates_what_was_counted_here() -> None:
+    history = [{"role": "user", "content": f"number {n}, please" * 9} for n in range(9)]
+    counted = BUILDER.count(history)
+    result = BUILDER.build(history, 10**6, counter=lambda messages: 2 * counted)
+    assert result.metadata["estimated_tokens"] == counted
+    builder = BUILDER.calibrated(result, 2 * counted)
+    assert builder.count(history) == pytest.approx(2 * counted, rel=0.02)
+    assert builder.calibration_error == pytest.approx(0.5)
 
 
 def test_calibrates_nothing_but_texts_by_the_ratio_alone() -> None:

@@ -99,7 +99,9 @@ class ContextBuilder:
                 "an empty prompt calibrates nothing; pass a result with messages",
                 path="result",
             )
-        ratio = reported / result.total_tokens
+        # With a counter the total is the provider's already.
+        counted = result.metadata.get("estimated_tokens", result.total_tokens)
+        ratio = reported / counted
         # Of a prompt with tools, the messages are taken to be off by as much as all.
         tokens = self.count(result.messages) * ratio
         factor = factor_of_texts(self.tokenizer, result.messages, tokens)

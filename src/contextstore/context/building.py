@@ -119,7 +119,8 @@ async def _ask(job: Job, counter: Counter, messages: List[Message]) -> int:
 def _counted(result: BuildResult, counted: int, *, over: bool) -> BuildResult:
     exact = copy.copy(result)
     exact.total_tokens, exact.approximate = counted, False
-    exact.metadata = {**result.metadata, "over_budget": over}
+    estimated = {"estimated_tokens": result.total_tokens, "over_budget": over}
+    exact.metadata = {**result.metadata, **estimated}
     return exact
 
 

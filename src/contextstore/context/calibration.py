@@ -10,34 +10,23 @@ from contextstore.messages import Message
 
 __all__ = ["factor_of_texts"]
 
-# Halves an interval down to less than the texts of any prompt can tell apart.
-_HALVINGS = 30
-
 
 def factor_of_texts(
     tokenizer: Tokenizer, messages: Sequence[Message], tokens: float
 ) -> float:
-    """Return the least factor for texts by which messages cost at least so much.
+    """Return what to multiply the tokens of texts by, so that messages cost so much.
 
-    What stands around the texts (roles apart) costs what the provider's rules say, and
-    each text is rounded up, so that it is not the ratio of what was counted. That ratio
-    is returned where no factor will do: nothing but what stands around texts is there,
-    or already costs too much.
+    What stands around the texts costs what the provider's rules say, whatever the
+    tokenizer. Where nothing else is there, or that alone costs more, the ratio of the
+    whole is returned.
 
     Args:
         tokenizer: what counted the messages.
         messages: those of a prompt.
         tokens: what they cost at the provider.
     """
-
-    def cost(factor: float) -> int:
-        return Accounting(scaled(tokenizer, factor)).prompt(messages)
-
-    whole, around = cost(1), cost(0)
-    if not around < min(whole, tokens):
-        return tokens / whole
-    low, high = 0.0, tokens / (whole - around)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if cost(middle) >= tokens else (middle, high)
-    return high
+    whole = Accounting(tokenizer).prompt(messages)
+    around = Accounting(scaled(tokenizer, 0.0)).prompt(messages)
+    if around < min(whole, tokens):
+        return (tokens - around) / (whole - around)
+    return tokens / whole

@@ -170,13 +170,14 @@ def scaled(
 
     Args:
         tokenizer: what counts the texts.
-        factor: what to multiply by; counts are rounded up.
+        factor: what to multiply by; counts are rounded to the nearest whole number, as
+            a prompt has many short texts, each of which would be up to one too many.
         name: its name, by default that of the tokenizer.
         profile: its profile, by default that of the tokenizer.
     """
 
     def count(text: str) -> int:
-        return math.ceil(tokenizer.count(text) * factor)
+        return math.floor(tokenizer.count(text) * factor + 0.5)
 
     own: ModelProfile = getattr(tokenizer, "profile", ModelProfile(""))
     counts = RememberedCounts(count)
