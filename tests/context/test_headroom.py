@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
@@ -96,3 +97,82 @@ def test_headroom_is_a_part(headroom: Any) -> None:
 def test_previous_is_a_result() -> None:
     with pytest.raises(InvalidInputError, match="previous"):
         BUILDER.build(chat(1), 50, strategy_opts={"previous": chat(1)})
+
+
+def pinned_call(turns: int) -> List[Message]:
+    """Return a chat with a pinned call, whose result bears no mark."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    history = chat(turns)
+    history[1:1] = [
+        {"role": "assistant", "tool_calls": [call], "metadata": {"pinned": True}},
+        {"role": "tool", "tool_call_id": "c", "content": "kept for ever"},
+    ]
+    return history
+
+
+def errand(steps: int, *, asked: bool = True, with_ids: bool = True) -> List[Message]:
+    """Return one question, if any, and the many calls that an agent makes for it."""
+    history: List[Message] = [{"role": "system", "content": "Be kind."}]
+    if asked:
+        history.append({"role": "user", "content": "Find out all about it."})
+    for at in range(steps):
+        function = {"name": "f", "arguments": f'{{"page": {at}}}'}
+        call = {"id": f"c{at}", "type": "function", "function": function}
+        result = {
+            "role": "tool",
+            "tool_call_id": f"c{at}",
+            "content": f"page {at} says",
+        }
+        history += [{"role": "assistant", "tool_calls": [call]}, result]
+    if with_ids:
+        history = [{**message, "id": str(at)} for at, message in enumerate(history)]
+    return history
+
+
+def shares_of_prefix(
+    make: Callable[[int], List[Message]],
+    post_filter: Optional[Callable[[Message], bool]] = None,
+    **options: Any,
+) -> List[float]:
+    """Return which part of each prompt the one before it starts with, as it grows."""
+    previous: Optional[BuildResult] = None
+    shares: List[float] = []
+    for size in range(30, 110):
+        result = BUILDER.build(
+            make(size),
+            200,
+            strategy_opts={**HEADROOM, "previous": previous, **options},
+            post_filter=post_filter,
+        )
+        if previous is not None:
+            shares.append(result.metadata["cached_tokens"] / result.total_tokens)
+        previous = result
+    return shares
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        chat,
+        pinned_call,
+        errand,
+        partial(errand, with_ids=False),
+        partial(errand, asked=False),
+    ],
+)
+def test_most_prompts_start_like_the_one_before(
+    make: Callable[[int], List[Message]],
+) -> None:
+    shares = shares_of_prefix(make)
+    assert sum(share > 0.5 for share in shares) > 0.75 * len(shares)
+
+
+def test_what_is_pinned_by_its_id_moves_no_cut() -> None:
+    shares = shares_of_prefix(chat, pin=["0", "3"])
+    assert sum(share > 0.5 for share in shares) > 0.75 * len(shares)
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_what_a_filter_takes_out_moves_no_cut(role: str) -> None:
+    shares = shares_of_prefix(chat, lambda message: message["role"] != role)
+    assert sum(share > 0.5 for share in shares) > 0.75 * len(shares)

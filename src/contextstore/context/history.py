@@ -93,10 +93,17 @@ class History:
 
     def newest_first(self) -> Iterator[Group]:
         """Iterate over the groups that are not pinned, from the newest backwards."""
-        yield from self._seen
-        for group in self._source:
+        # Several may iterate at once: each reads on what none of them has seen.
+        at, seen = 0, self._seen
+        while at < len(seen) or self._reads_on():
+            yield seen[at]
+            at += 1
+
+    def _reads_on(self) -> bool:
+        group = next(self._source, None)
+        if group is not None:
             self._seen.append(group)
-            yield group
+        return group is not None
 
     def newest(self) -> Optional[Group]:
         """Return the newest group that is not pinned, or None."""

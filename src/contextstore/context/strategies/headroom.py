@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, List, Mapping, Optional, Sequence
 
+from contextstore.context.groups import Group
 from contextstore.context.history import History
 from contextstore.context.shares import share_of
 from contextstore.context.strategies.base import Request
@@ -75,16 +76,57 @@ def room_for_cut(request: Request, headroom: float) -> int:
 
 
 def _since(history: History, previous: Sequence[Message], room: int) -> Optional[int]:
-    """Return the tokens of all groups since the start of a prompt, if they fit."""
-    start = next((message for message in previous if not is_pinned(message)), None)
-    used = 0
+    """Return the tokens of all groups since the cut of a prompt, if they fit."""
+    left = _chosen(history, previous)
+    if not left:
+        return None
+    used = since_cut = 0
+    has_turns = False
     for group in history.newest_first():
+        if left and not _taken_from(left, group):
+            start = _start_apart(left, history)
+            if start is not None:
+                return used + start.tokens if used + start.tokens <= room else None
         used += group.tokens
-        if start is None or used > room:
-            return None
-        if _is_same(group.messages[0], start):
+        if used > room:
+            break
+        has_turns = has_turns or group.starts_turn
+        # A filter may have taken away the message that the first turn starts with.
+        if not left and group.starts_turn:
             return used
-    return None
+        if not left and not since_cut:
+            since_cut = used
+    return since_cut if since_cut and not has_turns else None
+
+
+def _chosen(history: History, previous: Sequence[Message]) -> List[Message]:
+    """Return the messages of a prompt that are not there in any case."""
+    pinned = [message for group in history.pinned for message in group.messages]
+    return [
+        message
+        for message in previous
+        if not is_pinned(message) and not any(_is_same(message, one) for one in pinned)
+    ]
+
+
+def _taken_from(left: List[Message], group: Group) -> bool:
+    """Take the messages of a group from the end of those left, if they stand there."""
+    before = len(left)
+    for message in reversed(group.messages):
+        if left and _is_same(message, left[-1]):
+            left.pop()
+    return len(left) < before
+
+
+def _start_apart(left: Sequence[Message], history: History) -> Optional[Group]:
+    """Return the start of the newest turn where it alone is left.
+
+    Of a turn that is too long, it is kept without what follows.
+    """
+    if len(left) != 1:
+        return None
+    start = history.turn_start()
+    return start if start and _is_same(start.messages[0], left[0]) else None
 
 
 def _is_same(message: Message, other: Message) -> bool:
