@@ -46,9 +46,10 @@ class RememberedCounts(Dict[Union[str, bytes], int]):
             key = blake2b(
                 text.encode("utf-8", "surrogatepass"), digest_size=32
             ).digest()
-            if key in self:
-                return self[key]
-        found = self._older.get(key)
+        # One look-up: another thread may clear this generation between two.
+        found = self.get(key)
+        if found is None:
+            found = self._older.get(key)
         if found is None:
             found = self._count(text)
         self._remember(key, found)
