@@ -308,7 +308,9 @@ class TestPools:
         assert sums.of("t", []) is None
         sums.add("s", "a", [0.0, 1.0])
         assert sums.of("s", ["a", "b"]) is None
-        sums.drop("s")
+        sums.drop("s", ["b"])
+        assert sums.of("s", ["a"]) is not None
+        sums.drop("s", ["a"])
         assert sums.of("s", ["a"]) is None
 
     def test_sums_are_bounded(self) -> None:

@@ -234,7 +234,7 @@ class VectorUpkeep:
             await self._take_away(session_id, message_ids)
 
     async def _take_away(self, session_id: str, message_ids: Sequence[str]) -> None:
-        self._sums.drop(session_id)
+        self._sums.drop(session_id, message_ids)
         # Until they are gone, no search finds them.
         self._tombstones.bury(session_id, message_ids)
         if self._can_delete:
@@ -253,7 +253,7 @@ class VectorUpkeep:
         self._flights.no_longer_want(session_id, None)
         for key in [key for key in self._reasons if key[0] == session_id]:
             del self._reasons[key]
-        self._sums.drop(session_id)
+        self._sums.drop_session(session_id)
         self._tombstones.bury_session(session_id)
         if self._can_delete:
             try:

@@ -76,8 +76,15 @@ class VectorSums:
             if len(self._sums) > _MOST_SESSIONS:
                 self._sums.popitem(last=False)
 
-    def drop(self, session_id: str) -> None:
-        """Forget the sum of a session that a vector was removed from."""
+    def drop(self, session_id: str, message_ids: Iterable[str]) -> None:
+        """Forget the sum of a session where the vector of one of these was in it."""
+        with self._lock:
+            known = self._sums.get(session_id)
+            if known and not known.ids.isdisjoint(message_ids):
+                del self._sums[session_id]
+
+    def drop_session(self, session_id: str) -> None:
+        """Forget the sum of a session that is gone."""
         with self._lock:
             self._sums.pop(session_id, None)
 
