@@ -542,6 +542,18 @@ def test_a_backend_that_gives_its_best_is_asked_without_the_mean() -> None:
         assert retrieval.queries == [plain]
 
 
+def test_a_mean_is_not_taken_of_texts_that_another_object_changed() -> None:
+    retrieval, memory = Asked(), InMemoryMemory()
+    store, other = (store_of(HashingEmbedder(32), memory, retrieval) for _ in "ab")
+    store.save_context("s", messages())
+    assert best(store, "Who plays the cello?") == "b"
+    edited = {"role": "user", "content": "My brother plays the harp."}
+    other.update_interaction("s", "b", edited)
+    retrieval.queries.clear()
+    assert best(store, "Who plays the harp?") == "b"
+    assert len(retrieval.queries) == 1
+
+
 def test_messages_without_text_take_no_vector_and_no_mean_away() -> None:
     deleted: List[str] = []
 

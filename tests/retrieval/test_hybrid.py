@@ -15,7 +15,7 @@ from contextstore.retrieval.base import RetrievedItem, ScanningBackend
 from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.documents import Document, SessionIndex
 from contextstore.retrieval.hybrid import HybridQuery, Ranked, scan_backend
-from contextstore.retrieval.vector_sums import VectorSum, VectorSums
+from contextstore.retrieval.vector_sums import VectorSum, VectorSums, text_key
 from contextstore.retrieval.vectors import floats_of, unit_vectors
 from contextstore.retrieval.weights import RetrievalWeights
 
@@ -259,6 +259,10 @@ def foreign() -> ForeignBackend:
     )
 
 
+def texts(of_messages: Dict[str, str]) -> Dict[str, int]:
+    return {one: text_key(text) for one, text in of_messages.items()}
+
+
 @pytest.mark.usefixtures("arithmetic")
 class TestPools:
     def test_a_backend_that_returns_its_best_is_enough(self) -> None:
@@ -278,11 +282,12 @@ class TestPools:
         }
 
     def test_a_known_sum_shifts_the_query(self) -> None:
-        store, total = foreign(), VectorSum()
+        store, sums = foreign(), VectorSums()
         for place, vector in enumerate(VECTORS):
-            total.add(f"m{place}", vector)
+            sums.add("s", f"m{place}", TEXTS[place], vector)
+        known = sums.of("s", texts({f"m{at}": TEXTS[at] for at in range(5)}))
         query = [1.0, 0.0, 0.0]
-        found = search(index_of(), "zzz", query, store, vector_sum=total)
+        found = search(index_of(), "zzz", query, store, vector_sum=known)
         (plain, _), (shifted, _) = store.asked
         assert plain == query
         assert shifted[0] < 1.0
@@ -290,35 +295,51 @@ class TestPools:
         assert all(item.cosine is not None for item in found)
 
     def test_a_sum_starts_anew_with_another_dimension(self) -> None:
-        total = VectorSum()
-        assert total.shifted([1.0], 0.5) is None
-        total.add("a", [1.0, 0.0])
-        total.add("b", [1.0])
+        sums = VectorSums()
+        assert VectorSum(0, ()).shifted([1.0], 0.5) is None
+        sums.add("s", "a", "red", [1.0, 0.0])
+        sums.add("s", "b", "blue", [1.0])
+        total = sums.of("s", texts({"b": "blue"}))
+        assert total is not None
         assert total.shifted([1.0, 0.0], 0.5) is None
         assert total.shifted([1.0], 0.5) == [0.5]
         assert total.shifted([0.0], 0.5) is None
 
     def test_a_sum_is_of_the_very_messages_of_a_session(self) -> None:
         sums = VectorSums()
-        sums.add("s", "a", [1.0, 0.0])
-        sums.add("s", "b", [0.0, 1.0])
-        assert sums.of("s", ["b", "a"]) is not None
-        assert sums.of("s", ["a"]) is None
-        assert sums.of("s", ["a", "b", "older"]) is None
-        assert sums.of("t", []) is None
-        sums.add("s", "a", [0.0, 1.0])
-        assert sums.of("s", ["a", "b"]) is None
+        sums.add("s", "a", "red", [1.0, 0.0])
+        sums.add("s", "b", "blue", [0.0, 1.0])
+        both = {"b": "blue", "a": "red"}
+        assert sums.of("s", texts(both)) is not None
+        assert sums.of("s", texts({"a": "red"})) is None
+        assert sums.of("s", texts({**both, "older": "green"})) is None
+        assert sums.of("t", {}) is None
+        sums.add("s", "a", "red", [0.0, 1.0])
+        assert sums.of("s", texts(both)) is None
         sums.drop("s", ["b"])
-        assert sums.of("s", ["a"]) is not None
+        assert sums.of("s", texts({"a": "red"})) is not None
         sums.drop("s", ["a"])
-        assert sums.of("s", ["a"]) is None
+        assert sums.of("s", texts({"a": "red"})) is None
+
+    def test_a_sum_is_of_the_very_texts_of_a_session(self) -> None:
+        sums = VectorSums()
+        sums.add("s", "a", "red", [1.0, 0.0])
+        assert sums.of("s", texts({"a": "blue"})) is None
+        assert sums.of("s", texts({"a": "red"})) is not None
+
+    def test_a_sum_that_was_given_out_stays_as_it_was(self) -> None:
+        sums = VectorSums()
+        sums.add("s", "a", "red", [1.0, 0.0])
+        known = sums.of("s", texts({"a": "red"}))
+        sums.add("s", "b", "blue", [0.0, 1.0])
+        assert known == VectorSum(1, [1.0, 0.0])
 
     def test_sums_are_bounded(self) -> None:
         sums = VectorSums()
         for number in range(1_001):
-            sums.add(str(number), "a", [1.0])
-        assert sums.of("0", ["a"]) is None
-        assert sums.of("1000", ["a"]) is not None
+            sums.add(str(number), "a", "red", [1.0])
+        assert sums.of("0", texts({"a": "red"})) is None
+        assert sums.of("1000", texts({"a": "red"})) is not None
 
     def test_a_backend_without_vectors_leaves_it_to_the_words(self) -> None:
         found = search(index_of(), "Bach", [1.0], ForeignBackend({}))

@@ -14,7 +14,13 @@ from contextstore.errors import (
     SessionNotFoundError,
 )
 from contextstore.messages import Message
-from contextstore.retrieval.documents import Document, SessionIndex, document_of
+from contextstore.retrieval.documents import (
+    Document,
+    SessionIndex,
+    document_of,
+    index_text,
+)
+from contextstore.retrieval.vector_sums import text_key
 
 __all__ = ["IndexedSession", "SessionIndexes"]
 
@@ -56,6 +62,7 @@ class IndexedSession:
         self._expected: Set[str] = set()
         self._all_known: Tuple[Tuple[str, ...], int] = ((), 0)
         self._all_scanned: Tuple[Tuple[str, ...], int] = ((), 0)
+        self._texts: Tuple[int, Dict[str, int]] = (0, {})
 
     @property
     def documents(self) -> List[Document]:
@@ -107,6 +114,17 @@ class IndexedSession:
         self.index.truncate(self._count)
         self._add_strays()
 
+    def texts(self) -> Dict[str, int]:
+        """Return ``text_key`` of what is indexed of each message.
+
+        The last answer is kept, and never changed.
+        """
+        version, texts = self._texts
+        if version != self.index.version:
+            texts = {one.message_id: _key_of(one) for one in self.index.documents}
+            self._texts = (self.index.version, texts)
+        return texts
+
     def strays_beside(self, ids: Tuple[str, ...]) -> List[str]:
         """Return what is held without being a message, and is not among these ids."""
         checked, version = self._all_scanned
@@ -136,6 +154,10 @@ class IndexedSession:
         for document in self._strays.values():
             if self.index.row_of(document.message_id) is None:
                 self.index.append(document)
+
+
+def _key_of(document: Document) -> int:
+    return text_key(index_text(document))
 
 
 def _documents(messages: Sequence[Message]) -> List[Document]:

@@ -183,12 +183,12 @@ class Recall:
     ) -> Optional[DenseScan]:
         """Return what a backend says of its best, as it scores nothing else."""
         with session.lock:
-            ids = [document.message_id for document in session.index.documents]
+            texts = session.texts()
         return await scan_backend(
             partial(upkeep.nearest, session_id),
             vector,
             self._weights,
-            upkeep.sum_of(session_id, ids),
+            upkeep.sum_of(session_id, texts),
         )
 
     async def _let_go_of_strays(
