@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -420,6 +422,10 @@ def test_weights_cannot_be_changed() -> None:
         ("short_until", 0),
         ("window_best", 0),
         ("window_reach", -1),
+        ("window_best", 101),
+        ("dense_weight", 1e308),
+        ("user_weight", -1e308),
+        ("term_bonus", 1e7),
     ],
 )
 def test_weights_that_cannot_be_computed_with_are_refused(
@@ -427,3 +433,19 @@ def test_weights_that_cannot_be_computed_with_are_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=name):
         RetrievalWeights(**{name: value})
+
+
+@pytest.mark.usefixtures("arithmetic")
+def test_the_largest_weights_give_finite_scores() -> None:
+    largest: Dict[str, Any] = {
+        field.name: 1e6
+        for field in fields(RetrievalWeights)
+        if field.name not in ("centring", "length_normalisation")
+        and isinstance(field.default, float)
+    }
+    weights = RetrievalWeights(**largest, window_reach=10**10, window_best=100)
+    for sign in (1, -1):
+        signed = replace(weights, dense_weight=sign * 1e6, window_weight=sign * 1e6)
+        found = search(index_of(), "boat", VECTORS[1], store_of(), weights=signed)
+        assert len(found) == len(TEXTS)
+        assert all(math.isfinite(item.score) for item in found)
