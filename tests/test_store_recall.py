@@ -579,6 +579,25 @@ def test_messages_without_text_take_no_vector_and_no_mean_away() -> None:
     assert deleted == ["f"]
 
 
+@pytest.mark.parametrize("face", ["async", "sync"])
+def test_progress_may_be_asynchronous(face: str) -> None:
+    seen: List[Tuple[int, int]] = []
+
+    async def progress(done: int, missing: int) -> None:
+        await asyncio.sleep(0)
+        seen.append((done, missing))
+
+    store = store_of(HashingEmbedder(), auto_embed=False)
+    store.save_context("s", messages())
+    if face == "sync":
+        store.embed_missing(progress=progress)
+        store.reembed(Named("new"), progress=progress)
+    else:
+        asyncio.run(store.store.embed_missing(progress=progress))
+        asyncio.run(store.store.reembed(Named("new"), progress=progress))
+    assert seen == [(4, 4), (4, 4)]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"retries": -1}, {"retries": True}, {"retries": "2"}, {"progress": 5}],

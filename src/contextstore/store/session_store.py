@@ -455,8 +455,8 @@ class SessionStore(Closing):
             retries: how often a batch that failed is tried again, after half a second
                 and then twice as long each time.
             per_minute: embed no more messages a minute than this.
-            progress: called after each session with how many messages were done and
-                how many were missing in it.
+            progress: called, and awaited if it is asynchronous, after each session with
+                how many messages were done and how many were missing in it.
 
         Raises:
             ConfigurationError: there is no retrieval backend or no ``embed_fn``.
