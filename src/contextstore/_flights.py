@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import AsyncGenerator, Iterable, List, Optional, Set
 
-from contextstore._hop import settled
+from contextstore._hop import Signal
 from contextstore._lifecycle import renew_after_fork
 
 __all__ = ["Flight", "Flights"]
@@ -19,13 +18,13 @@ class Flight:
     Attributes:
         session_id: the session that it works for.
         wanted: what is still wanted of what it does.
-        ended: done when the work is over, however it ended.
+        ended: given when the work is over, however it ended.
     """
 
     def __init__(self, session_id: str, wanted: Set[str]) -> None:
         self.session_id = session_id
         self.wanted = wanted
-        self.ended: Future[None] = Future()
+        self.ended = Signal()
 
 
 class Flights:
@@ -54,7 +53,7 @@ class Flights:
         finally:
             with self._lock:
                 self._under_way.remove(flight)
-            flight.ended.set_result(None)
+            flight.ended.give()
 
     async def _take_off(self, flight: Flight) -> Flight:
         while True:
@@ -69,7 +68,7 @@ class Flights:
                     self._under_way.append(flight)
                     return flight
             for other in others:
-                await settled(other.ended)
+                await other.ended.wait()
 
     def no_longer_want(self, session_id: str, what: Optional[Iterable[str]]) -> None:
         """Tell whoever works on it that something is not wanted; None for all."""

@@ -34,6 +34,7 @@ from typing import (
     Iterable,
     List,
     Optional,
+    Set,
     TypeVar,
 )
 
@@ -126,7 +127,11 @@ async def sleep(seconds: float) -> None:
 
 
 async def settled(future: concurrent.futures.Future[Any]) -> None:
-    """Wait until a future of another thread or loop is done, whatever it gives."""
+    """Wait until a future of another thread or loop is done, whatever it gives.
+
+    A caller that is cancelled leaves a trace on the future, as nothing can be taken off
+    one again: where many may give up, let them wait for a ``Signal``.
+    """
     if running_loop() is None:
         concurrent.futures.wait([future])
     elif not future.done():
@@ -252,6 +257,47 @@ def _complete(ticket: Ticket) -> None:
     if ticket.begin():
         ticket.run()
         deliver([ticket])
+
+
+class Signal:
+    """Be something that happens once, for any number of waiters in threads and loops.
+
+    Whoever gives up waiting leaves nothing behind.
+    """
+
+    def __init__(self) -> None:
+        # Re-entrant: the garbage collector may end a waiter at any point.
+        self._lock = threading.RLock()
+        self._event = threading.Event()
+        self._waiting: Set[Ticket] = set()
+
+    def give(self) -> None:
+        """Let all waiters go on, and whoever comes later not wait at all."""
+        with self._lock:
+            self._event.set()
+            waiting, self._waiting = self._waiting, set()
+        deliver(waiting)
+
+    async def wait(self) -> None:
+        """Wait until it happens."""
+        loop = running_loop()
+        if loop is None:
+            self._event.wait()
+            return
+        ticket = Ticket(_nothing, loop)
+        with self._lock:
+            if self._event.is_set():
+                return
+            self._waiting.add(ticket)
+        try:
+            await ticket.outcome()
+        finally:
+            with self._lock:
+                self._waiting.discard(ticket)
+
+
+def _nothing() -> None:
+    """Be the work of who only waits."""
 
 
 class Worker:

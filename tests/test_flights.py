@@ -1,0 +1,62 @@
+"""What several callers want done at once is done by one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import List
+
+import pytest
+
+from contextstore._flights import Flights
+
+
+def futures_held() -> int:
+    gc.collect()
+    return sum(isinstance(one, asyncio.Future) for one in gc.get_objects())
+
+
+async def fly(flights: Flights, done: List[str], name: str = "me") -> None:
+    async with flights.of("s", ["a"]):
+        done.append(name)
+
+
+class TestFlights:
+    def test_waiters_that_gave_up_leave_nothing_behind(self) -> None:
+        async def main() -> None:
+            flights, done = Flights(), []  # type: ignore[var-annotated]
+            async with flights.of("s", ["a"]):
+                before = futures_held()
+                for _ in range(20):
+                    with pytest.raises(asyncio.TimeoutError):
+                        await asyncio.wait_for(fly(flights, done), 0.001)
+                assert futures_held() - before < 5
+            await fly(flights, done)
+            assert done == ["me"]
+
+        asyncio.run(main())
+
+    def test_who_waits_in_a_loop_or_a_thread_goes_on_at_the_end(self) -> None:
+        flights, done = Flights(), []  # type: ignore[var-annotated]
+
+        def in_thread() -> None:
+            asyncio.run(fly(flights, done, "loop"))
+
+        def without_loop() -> None:
+            with pytest.raises(StopIteration):
+                fly(flights, done, "thread").send(None)
+
+        threads = [threading.Thread(target=one) for one in (in_thread, without_loop)]
+
+        async def main() -> None:
+            async with flights.of("s", ["a"]):
+                for thread in threads:
+                    thread.start()
+                await asyncio.sleep(0.02)
+                assert done == []
+            for thread in threads:
+                await asyncio.get_running_loop().run_in_executor(None, thread.join)
+
+        asyncio.run(main())
+        assert sorted(done) == ["loop", "thread"]
