@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import sys
 import threading
+import warnings
 from typing import List
 
 import pytest
 
 from contextstore._flights import Flights
+from contextstore._hop import drive
 
 
 def futures_held() -> int:
@@ -60,3 +64,24 @@ class TestFlights:
 
         asyncio.run(main())
         assert sorted(done) == ["loop", "thread"]
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+    def test_a_child_forked_in_a_flight_ends_it_without_the_parent(self) -> None:
+        flights, parent = Flights(), os.getpid()
+
+        async def fork() -> int:
+            async with flights.of("s", ["a"]):
+                with warnings.catch_warnings():
+                    # Python 3.12 warns of forks of processes with threads.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    child = os.fork()
+            await fly(flights, [])
+            return child
+
+        try:
+            child = drive(fork())
+        finally:
+            if os.getpid() != parent:
+                os._exit(sys.exc_info()[0] is not None)
+        _, status = os.waitpid(child, 0)
+        assert status == 0

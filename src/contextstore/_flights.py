@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import asynccontextmanager
-from typing import AsyncGenerator, Iterable, List, Optional, Set
+from typing import AsyncGenerator, Iterable, Optional, Set
 
 from contextstore._hop import Signal
 from contextstore._lifecycle import renew_after_fork
@@ -37,7 +37,7 @@ class Flights:
     def renew(self) -> None:
         """Begin anew in a forked child, where no work of the parent ever ends."""
         self._lock = threading.Lock()
-        self._under_way: List[Flight] = []
+        self._under_way: Set[Flight] = set()
 
     @asynccontextmanager
     async def of(
@@ -52,7 +52,8 @@ class Flights:
             yield flight
         finally:
             with self._lock:
-                self._under_way.remove(flight)
+                # In a child that was forked meanwhile it is not there.
+                self._under_way.discard(flight)
             flight.ended.give()
 
     async def _take_off(self, flight: Flight) -> Flight:
@@ -65,7 +66,7 @@ class Flights:
                     and not flight.wanted.isdisjoint(other.wanted)
                 ]
                 if not others:
-                    self._under_way.append(flight)
+                    self._under_way.add(flight)
                     return flight
             for other in others:
                 await other.ended.wait()
