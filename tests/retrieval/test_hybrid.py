@@ -77,7 +77,8 @@ def search(
         scan = _hop.drive(store.scan("s", vector or [], weights.centring, pool, also))
     elif store is not None:
         nearest = partial(_nearest, store)
-        scan = _hop.drive(scan_backend(nearest, vector or [], weights, vector_sum))
+        asking = scan_backend(nearest, vector or [], weights, index.row_of, vector_sum)
+        scan = _hop.drive(asking)
     return asked.rank(k, scan)
 
 
@@ -271,7 +272,8 @@ class TestPools:
         store = foreign()
         found = search(index_of(), "zzz", [1.0, 0.0, 0.0], store, weights=PLAIN)
         assert ids(found)[:2] == ["m0", "m1"]
-        assert store.asked == [([1.0, 0.0, 0.0], 100)]
+        # One more than the pool tells whether its last has an equal.
+        assert store.asked == [([1.0, 0.0, 0.0], 101)]
         assert found[0].cosine == pytest.approx(0.98, abs=0.01)
 
     def test_the_pool_is_the_best_of_both(self) -> None:

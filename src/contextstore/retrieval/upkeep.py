@@ -271,10 +271,6 @@ class VectorUpkeep:
         (vector,) = await embed(for_queries(self._function()), [query])
         return vector
 
-    async def search(self, session_id: str, query: str, k: int) -> List[RetrievedItem]:
-        """Return the ``k`` living messages nearest to a query, best first."""
-        return await self.nearest(session_id, await self.embed_query(query), k)
-
     def sum_of(self, session_id: str, texts: Mapping[str, int]) -> Optional[VectorSum]:
         """Return the sum of the vectors of these texts, None where it is unknown.
 
