@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from typing import AsyncGenerator, Iterable, Optional, Set
+from contextvars import ContextVar
+from typing import (
+    Any,
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Dict,
+    Hashable,
+    Iterable,
+    Optional,
+    Set,
+)
 
 from contextstore._hop import Signal
 from contextstore._lifecycle import renew_after_fork
 
-__all__ = ["Flight", "Flights"]
+__all__ = ["Flight", "Flights", "SharedCalls"]
+
+# Longer than a summary takes, most often; who waits in vain loses no more than this.
+_LONGEST_WAIT = 60.0
 
 
 class Flight:
@@ -78,3 +93,77 @@ class Flights:
                 if flight.session_id == session_id:
                     gone = flight.wanted if what is None else what
                     flight.wanted = flight.wanted.difference(gone)
+
+
+class _Call:
+    """Be a call that is under way, and then what came of it.
+
+    Attributes:
+        ended: given when it is over, however it ended.
+        outcome: what it returned or raised; not done where it was cut short.
+    """
+
+    def __init__(self) -> None:
+        self.ended = Signal()
+        self.outcome: Future[Any] = Future()
+
+
+# True for code that runs inside a shared call, and for what that starts.
+_is_inside: ContextVar[bool] = ContextVar("contextstore_is_inside", default=False)
+
+
+class SharedCalls:
+    """Let equal calls at the same time be one, whose result or failure all share.
+
+    Nobody waits for ever. Who is inside a call waits for none: that might be waiting
+    for it. Where a thread hides that from us, or the loop of the caller stands still,
+    the wait has an end, and the one who waited calls for itself.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, where no call of the parent ever ends."""
+        self._lock = threading.Lock()
+        self._under_way: Dict[Hashable, _Call] = {}
+
+    async def call(self, key: Hashable, function: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what a function gives, or what the same call of another gives.
+
+        If that other is cancelled, one of those who wait takes over, once.
+
+        Args:
+            key: says which calls are the same.
+        """
+        for _ in range(0 if _is_inside.get() else 2):
+            mine = _Call()
+            with self._lock:
+                call = self._under_way.setdefault(key, mine)
+            if call is mine:
+                return await self._lead(key, call, function)
+            if not await call.ended.wait(_LONGEST_WAIT):
+                break
+            if call.outcome.done():
+                return call.outcome.result()
+        return await function()
+
+    async def _lead(
+        self, key: Hashable, call: _Call, function: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        _is_inside.set(True)
+        try:
+            result = await function()
+            call.outcome.set_result(result)
+        except Exception as error:
+            call.outcome.set_exception(error)
+            raise
+        finally:
+            _is_inside.set(False)
+            with self._lock:
+                # In a child that was forked meanwhile it is not there.
+                if self._under_way.get(key) is call:
+                    del self._under_way[key]
+            call.ended.give()
+        return result

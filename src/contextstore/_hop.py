@@ -278,22 +278,25 @@ class Signal:
             waiting, self._waiting = self._waiting, set()
         deliver(waiting)
 
-    async def wait(self) -> None:
-        """Wait until it happens."""
+    async def wait(self, seconds: Optional[float] = None) -> bool:
+        """Wait until it happens, so long at most; tell whether it has."""
         loop = running_loop()
         if loop is None:
-            self._event.wait()
-            return
+            return self._event.wait(seconds)
         ticket = Ticket(_nothing, loop)
         with self._lock:
             if self._event.is_set():
-                return
+                return True
             self._waiting.add(ticket)
+        timer = None if seconds is None else loop.call_later(seconds, ticket.resolve)
         try:
             await ticket.outcome()
         finally:
+            if timer is not None:
+                timer.cancel()
             with self._lock:
                 self._waiting.discard(ticket)
+        return self._event.is_set()
 
 
 def _nothing() -> None:

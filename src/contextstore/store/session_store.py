@@ -404,7 +404,9 @@ class SessionStore(Closing):
         if "summarizer" in options:
             async with self._summaries.of(session_id) as summaries:
                 options["summaries"] = summaries
-                options["summarizer"] = prompts.awaited(options["summarizer"])
+                options["summarizer"] = self._summaries.shared(
+                    session_id, options["summarizer"]
+                )
                 history = await self.load_context(session_id)
                 return await build(history, max_tokens, strategy, options)
         chosen = strategy or builder.default_strategy
