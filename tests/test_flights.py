@@ -12,6 +12,7 @@ from typing import List
 
 import pytest
 
+from contextstore import _flights
 from contextstore._flights import Flights
 from contextstore._hop import drive
 
@@ -64,6 +65,33 @@ class TestFlights:
 
         asyncio.run(main())
         assert sorted(done) == ["loop", "thread"]
+
+    @pytest.mark.parametrize("waits_before", [False, True])
+    def test_a_loop_that_stands_still_is_not_waited_for(
+        self, waits_before: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_flights, "_GLANCE", 0.01)
+        flights, loop = Flights(), asyncio.new_event_loop()
+        done: List[str] = []
+
+        async def slowly() -> None:
+            async with flights.of("s", ["a"]):
+                await asyncio.sleep(0.05)
+                done.append("stranded")
+
+        other = threading.Thread(target=lambda: drive(fly(flights, done, "other")))
+        task = loop.create_task(slowly())
+        loop.run_until_complete(asyncio.sleep(0))
+        if waits_before:
+            loop.call_soon(other.start)
+            loop.run_until_complete(asyncio.sleep(0.02))
+        else:
+            other.start()
+        other.join(20)
+        assert done == ["other"]
+        loop.run_until_complete(task)
+        loop.close()
+        assert done == ["other", "stranded"]
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
     def test_a_child_forked_in_a_flight_ends_it_without_the_parent(self) -> None:

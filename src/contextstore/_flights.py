@@ -18,11 +18,13 @@ from typing import (
     Set,
 )
 
-from contextstore._hop import Signal
+from contextstore._hop import Signal, running_loop
 from contextstore._lifecycle import renew_after_fork
 
 __all__ = ["Flight", "Flights", "SharedCalls"]
 
+# How often who waits looks whether the work goes on at all.
+_GLANCE = 1.0
 # Longer than a summary takes, most often; who waits in vain loses no more than this.
 _LONGEST_WAIT = 60.0
 
@@ -40,6 +42,17 @@ class Flight:
         self.session_id = session_id
         self.wanted = wanted
         self.ended = Signal()
+        self._loop = running_loop()
+
+    def is_stranded(self) -> bool:
+        """Tell whether the loop that does the work stands still, perhaps for good."""
+        return self._loop is not None and not self._loop.is_running()
+
+    async def end(self) -> None:
+        """Wait until the work is over, or stranded."""
+        while not self.is_stranded():
+            if await self.ended.wait(_GLANCE):
+                return
 
 
 class Flights:
@@ -79,12 +92,13 @@ class Flights:
                     for other in self._under_way
                     if other.session_id == flight.session_id
                     and not flight.wanted.isdisjoint(other.wanted)
+                    and not other.is_stranded()
                 ]
                 if not others:
                     self._under_way.add(flight)
                     return flight
             for other in others:
-                await other.ended.wait()
+                await other.end()
 
     def no_longer_want(self, session_id: str, what: Optional[Iterable[str]]) -> None:
         """Tell whoever works on it that something is not wanted; None for all."""
