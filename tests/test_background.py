@@ -155,3 +155,28 @@ def test_a_cancelled_wait_cancels_nobody_elses() -> None:
         assert not handle.cancelled()
 
     asyncio.run(main())
+
+
+def test_waits_that_were_given_up_leave_nothing_behind() -> None:
+    background = BackgroundWork()
+
+    def futures_held() -> int:
+        gc.collect()
+        return sum(isinstance(one, asyncio.Future) for one in gc.get_objects())
+
+    async def main() -> None:
+        go_on = asyncio.Event()
+
+        async def work() -> None:
+            await go_on.wait()
+
+        background.start(work())
+        before = futures_held()
+        for _ in range(20):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(background.wait(), 0.001)
+        assert futures_held() - before < 5
+        go_on.set()
+        assert await background.wait() == []
+
+    asyncio.run(main())

@@ -42,6 +42,7 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "store": (
         *FOUNDATION,
         "_background",
+        "_flights",
         "backends",
         "retrieval",
         *CONTEXT,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict, List, Type
 
@@ -18,6 +20,7 @@ from contextstore import (
     SessionStoreConfig,
     SQLiteMemory,
     SyncSessionStore,
+    _flights,
 )
 from contextstore.embedders import HashingEmbedder
 from tests.testing.backends import DictBackend
@@ -310,6 +313,17 @@ class Waited(Summarizer):
         return later()
 
 
+class Slow(Summarizer):
+    def __call__(self, messages: List[Message]) -> Any:
+        text = super().__call__(messages)
+
+        async def later() -> str:
+            await asyncio.sleep(0.1)
+            return text
+
+        return later()
+
+
 class TestSummaries:
     def options(self, summarizer: Any) -> Dict[str, Any]:
         return {
@@ -328,22 +342,170 @@ class TestSummaries:
         store.build_context("s", 300, **self.options(summarizer))
         assert len(summarizer.calls) == 1
 
-    def test_a_summarizer_may_build_a_prompt_of_the_same_session(self) -> None:
-        store = SessionStore(InMemoryMemory())
+    async def contents(self, store: SessionStore, summarizers: List[Any]) -> List[str]:
+        """Build at the same time, and return what stands for the oldest messages."""
+        builds = [
+            store.build_context("s", 300, **self.options(one)) for one in summarizers
+        ]
+        return [built.messages[1]["content"] for built in await asyncio.gather(*builds)]
 
+    def test_builds_at_the_same_time_share_a_summary(
+        self, memory: MemoryBackend
+    ) -> None:
+        store, summarizer = SessionStore(memory), Slow()
+
+        async def run() -> List[str]:
+            await store.save_context("s", talk())
+            return await self.contents(store, [summarizer] * 5)
+
+        assert asyncio.run(run()) == ["summary 1"] * 5
+        assert len(summarizer.calls) == 1
+
+    def test_builds_of_several_threads_share_a_summary(self) -> None:
+        store, summarizer = SyncSessionStore(InMemoryMemory()), Slow()
+        store.save_context("s", talk())
+        start, built = threading.Barrier(4), []
+
+        def build() -> None:
+            start.wait()
+            result = store.build_context("s", 300, **self.options(summarizer))
+            built.append(result.messages[1]["content"])
+
+        def build_in_a_loop() -> None:
+            start.wait()
+            built.extend(asyncio.run(self.contents(store.store, [summarizer])))
+
+        threads = [threading.Thread(target=build) for _ in range(3)]
+        threads.append(threading.Thread(target=build_in_a_loop))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert built == ["summary 1"] * 4
+        assert len(summarizer.calls) == 1
+
+    def test_a_failure_is_shared_by_those_who_wait_and_by_no_other(self) -> None:
+        store, calls = SessionStore(InMemoryMemory()), []
+
+        async def fail(messages: List[Message]) -> str:
+            calls.append(messages)
+            await asyncio.sleep(0.01)
+            raise OSError("down")
+
+        async def build() -> str:
+            built = await store.build_context("s", 300, **self.options(fail))
+            return str(built.metadata["fallback_reason"])
+
+        async def run() -> List[str]:
+            await store.save_context("s", talk())
+            return await asyncio.gather(*(build() for _ in range(5)))
+
+        assert asyncio.run(run()) == ["summarizer_failed"] * 5
+        assert len(calls) == 1
+        assert asyncio.run(build()) == "summarizer_failed"
+        assert len(calls) == 2
+
+    def test_one_of_those_who_wait_takes_over_from_a_cancelled_one(self) -> None:
+        store, summarizer = SessionStore(InMemoryMemory()), Slow()
+
+        async def never(messages: List[Message]) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+        async def run() -> List[str]:
+            await store.save_context("s", talk())
+            stuck = asyncio.ensure_future(self.contents(store, [never]))
+            await asyncio.sleep(0.01)
+            waiting = asyncio.ensure_future(self.contents(store, [summarizer] * 4))
+            impatient = asyncio.ensure_future(self.contents(store, [summarizer]))
+            await asyncio.sleep(0.01)
+            assert not summarizer.calls
+            for one in (impatient, stuck):
+                one.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await one
+            return await waiting
+
+        assert asyncio.run(run()) == ["summary 1"] * 4
+        assert len(summarizer.calls) == 1
+
+    @pytest.mark.parametrize("budget", [300, 400])
+    def test_a_build_in_a_summarizer_waits_for_nothing(self, budget: int) -> None:
         async def inner(messages: List[Message]) -> str:
             return "inner"
 
-        async def outer(messages: List[Message]) -> str:
-            await store.build_context("s", 400, **self.options(inner))
-            return "outer"
-
         async def run() -> str:
+            store = SessionStore(InMemoryMemory())
             await store.save_context("s", talk())
-            build = store.build_context("s", 300, **self.options(outer))
-            return str((await asyncio.wait_for(build, 20)).messages[1]["content"])
+
+            async def outer(messages: List[Message]) -> str:
+                await store.build_context("s", budget, **self.options(inner))
+                return "outer"
+
+            work = self.contents(store, [outer])
+            return (await asyncio.wait_for(work, 20))[0]
 
         assert asyncio.run(run()) == "outer"
+        face = SyncSessionStore(InMemoryMemory())
+        face.save_context("s", talk())
+
+        def outer(messages: List[Message]) -> str:
+            face.build_context("s", budget, **self.options(inner))
+            return "outer"
+
+        built = face.build_context("s", 300, **self.options(outer))
+        assert built.messages[1]["content"] == "outer"
+
+    def test_summarizers_that_build_each_others_sessions_come_to_an_end(self) -> None:
+        store = SessionStore(InMemoryMemory())
+
+        def of(other: str, depth: int) -> Any:
+            async def summarize(messages: List[Message]) -> str:
+                await asyncio.sleep(0.01)
+                if depth:
+                    back = {"s": "t", "t": "s"}[other]
+                    options = self.options(of(back, depth - 1))
+                    await store.build_context(other, 300, **options)
+                return "in short"
+
+            return summarize
+
+        async def run() -> None:
+            for name in ("s", "t"):
+                await store.save_context(name, talk())
+            builds = [
+                store.build_context(name, 300, **self.options(of(other, 3)))
+                for name, other in (("s", "t"), ("t", "s"))
+            ]
+            await asyncio.wait_for(asyncio.gather(*builds), 20)
+
+        asyncio.run(run())
+
+    def test_a_wait_that_might_never_end_ends(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_flights, "_LONGEST_WAIT", 0.02)
+        face = SyncSessionStore(InMemoryMemory())
+        face.save_context("s", talk())
+
+        def in_a_thread(messages: List[Message]) -> str:
+            # It begins with an empty context, so that nothing tells where it belongs.
+            with ThreadPoolExecutor(1) as pool:
+                options = self.options(Summarizer())
+                pool.submit(face.build_context, "s", 300, **options).result()
+            return "outer"
+
+        built = face.build_context("s", 300, **self.options(in_a_thread))
+        assert built.messages[1]["content"] == "outer"
+
+        face.save_context("s", talk()[:-1])
+        loop, summarizer = asyncio.new_event_loop(), Slow()
+        stranded = loop.create_task(self.contents(face.store, [summarizer]))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        built = face.build_context("s", 300, **self.options(Summarizer()))
+        assert built.messages[1]["content"] == "summary 1"
+        assert loop.run_until_complete(stranded) == ["summary 1"]
+        loop.close()
 
     def test_what_is_newly_dropped_extends_it(self, memory: MemoryBackend) -> None:
         store, summarizer = SyncSessionStore(memory), Summarizer()

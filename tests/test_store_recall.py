@@ -542,6 +542,62 @@ def test_a_backend_that_gives_its_best_is_asked_without_the_mean() -> None:
         assert retrieval.queries == [plain]
 
 
+def test_a_mean_is_not_taken_of_texts_that_another_object_changed() -> None:
+    retrieval, memory = Asked(), InMemoryMemory()
+    store, other = (store_of(HashingEmbedder(32), memory, retrieval) for _ in "ab")
+    store.save_context("s", messages())
+    assert best(store, "Who plays the cello?") == "b"
+    edited = {"role": "user", "content": "My brother plays the harp."}
+    other.update_interaction("s", "b", edited)
+    retrieval.queries.clear()
+    assert best(store, "Who plays the harp?") == "b"
+    assert len(retrieval.queries) == 1
+
+
+def test_messages_without_text_take_no_vector_and_no_mean_away() -> None:
+    deleted: List[str] = []
+
+    class Counting(Asked):
+        async def delete(self, session_id: str, message_ids: Any) -> None:
+            deleted.extend(message_ids)
+            await super().delete(session_id, message_ids)
+
+    retrieval = Counting()
+    store = store_of(HashingEmbedder(32), None, retrieval)
+    call = {"id": "call", "type": "function", "function": {"name": "f"}}
+    silent: List[Message] = [
+        {"id": "e", "role": "assistant", "content": "", "tool_calls": [call]},
+        {"id": "f", "role": "tool", "content": "", "tool_call_id": "call"},
+    ]
+    store.save_context("s", [*messages(), *silent])
+    assert best(store, "Who plays the cello?") == "b"
+    store.delete_interaction("s", "f")
+    retrieval.queries.clear()
+    assert best(store, "Who plays the cello?") == "b"
+    plain, shifted = retrieval.queries
+    assert sum(part * part for part in shifted) < sum(part * part for part in plain)
+    assert deleted == ["f"]
+
+
+@pytest.mark.parametrize("face", ["async", "sync"])
+def test_progress_may_be_asynchronous(face: str) -> None:
+    seen: List[Tuple[int, int]] = []
+
+    async def progress(done: int, missing: int) -> None:
+        await asyncio.sleep(0)
+        seen.append((done, missing))
+
+    store = store_of(HashingEmbedder(), auto_embed=False)
+    store.save_context("s", messages())
+    if face == "sync":
+        store.embed_missing(progress=progress)
+        store.reembed(Named("new"), progress=progress)
+    else:
+        asyncio.run(store.store.embed_missing(progress=progress))
+        asyncio.run(store.store.reembed(Named("new"), progress=progress))
+    assert seen == [(4, 4), (4, 4)]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"retries": -1}, {"retries": True}, {"retries": "2"}, {"progress": 5}],

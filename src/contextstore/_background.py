@@ -31,7 +31,7 @@ class BackgroundWork:
     def renew(self) -> None:
         """Begin anew in a forked child, where what the parent started never ends."""
         self._lock = threading.Lock()
-        self._ended: Dict[Handle, concurrent.futures.Future[None]] = {}
+        self._ended: Dict[Handle, _hop.Signal] = {}
 
     def start(self, work: Coroutine[Any, Any, None]) -> Handle:
         """Start a coroutine and return what stands for it."""
@@ -43,7 +43,7 @@ class BackgroundWork:
             handle = _hop.portal.submit(work)
         with self._lock:
             # Held here, a task is not collected before it ends.
-            self._ended[handle] = concurrent.futures.Future()
+            self._ended[handle] = _hop.Signal()
         handle.add_done_callback(self._on_end)
         return handle
 
@@ -59,7 +59,7 @@ class BackgroundWork:
         for handle, ended in running.items():
             if _is_stranded(handle):
                 self._on_end(handle)
-            await _wait_for(ended)
+            await ended.wait()
         with self._lock:
             failures, self._failures = self._failures, []
         return failures
@@ -72,7 +72,7 @@ class BackgroundWork:
             failure = _failure_of(handle)
             if failure is not None:
                 self._failures.append(failure)
-        ended.set_result(None)
+        ended.give()
 
 
 def _is_stranded(handle: Handle) -> bool:
@@ -86,11 +86,3 @@ def _failure_of(handle: Handle) -> Any:
     if handle.cancelled() or not handle.done():
         return EmbeddingError("the event loop ended before its embeddings were done")
     return handle.exception()
-
-
-async def _wait_for(ended: concurrent.futures.Future[None]) -> None:
-    if _hop.running_loop() is None:
-        ended.result()
-    else:
-        # A caller that is cancelled must not cancel what all callers wait for.
-        await asyncio.shield(asyncio.wrap_future(ended))

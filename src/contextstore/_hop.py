@@ -34,6 +34,7 @@ from typing import (
     Iterable,
     List,
     Optional,
+    Set,
     TypeVar,
 )
 
@@ -126,7 +127,11 @@ async def sleep(seconds: float) -> None:
 
 
 async def settled(future: concurrent.futures.Future[Any]) -> None:
-    """Wait until a future of another thread or loop is done, whatever it gives."""
+    """Wait until a future of another thread or loop is done, whatever it gives.
+
+    A caller that is cancelled leaves a trace on the future, as nothing can be taken off
+    one again: where many may give up, let them wait for a ``Signal``.
+    """
     if running_loop() is None:
         concurrent.futures.wait([future])
     elif not future.done():
@@ -252,6 +257,50 @@ def _complete(ticket: Ticket) -> None:
     if ticket.begin():
         ticket.run()
         deliver([ticket])
+
+
+class Signal:
+    """Be something that happens once, for any number of waiters in threads and loops.
+
+    Whoever gives up waiting leaves nothing behind.
+    """
+
+    def __init__(self) -> None:
+        # Re-entrant: the garbage collector may end a waiter at any point.
+        self._lock = threading.RLock()
+        self._event = threading.Event()
+        self._waiting: Set[Ticket] = set()
+
+    def give(self) -> None:
+        """Let all waiters go on, and whoever comes later not wait at all."""
+        with self._lock:
+            self._event.set()
+            waiting, self._waiting = self._waiting, set()
+        deliver(waiting)
+
+    async def wait(self, seconds: Optional[float] = None) -> bool:
+        """Wait until it happens, so long at most; tell whether it has."""
+        loop = running_loop()
+        if loop is None:
+            return self._event.wait(seconds)
+        ticket = Ticket(_nothing, loop)
+        with self._lock:
+            if self._event.is_set():
+                return True
+            self._waiting.add(ticket)
+        timer = None if seconds is None else loop.call_later(seconds, ticket.resolve)
+        try:
+            await ticket.outcome()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            with self._lock:
+                self._waiting.discard(ticket)
+        return self._event.is_set()
+
+
+def _nothing() -> None:
+    """Be the work of who only waits."""
 
 
 class Worker:

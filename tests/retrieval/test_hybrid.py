@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -15,7 +17,7 @@ from contextstore.retrieval.base import RetrievedItem, ScanningBackend
 from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.documents import Document, SessionIndex
 from contextstore.retrieval.hybrid import HybridQuery, Ranked, scan_backend
-from contextstore.retrieval.vector_sums import VectorSum, VectorSums
+from contextstore.retrieval.vector_sums import VectorSum, VectorSums, text_key
 from contextstore.retrieval.vectors import floats_of, unit_vectors
 from contextstore.retrieval.weights import RetrievalWeights
 
@@ -75,7 +77,8 @@ def search(
         scan = _hop.drive(store.scan("s", vector or [], weights.centring, pool, also))
     elif store is not None:
         nearest = partial(_nearest, store)
-        scan = _hop.drive(scan_backend(nearest, vector or [], weights, vector_sum))
+        asking = scan_backend(nearest, vector or [], weights, index.row_of, vector_sum)
+        scan = _hop.drive(asking)
     return asked.rank(k, scan)
 
 
@@ -259,13 +262,18 @@ def foreign() -> ForeignBackend:
     )
 
 
+def texts(of_messages: Dict[str, str]) -> Dict[str, int]:
+    return {one: text_key(text) for one, text in of_messages.items()}
+
+
 @pytest.mark.usefixtures("arithmetic")
 class TestPools:
     def test_a_backend_that_returns_its_best_is_enough(self) -> None:
         store = foreign()
         found = search(index_of(), "zzz", [1.0, 0.0, 0.0], store, weights=PLAIN)
         assert ids(found)[:2] == ["m0", "m1"]
-        assert store.asked == [([1.0, 0.0, 0.0], 100)]
+        # One more than the pool tells whether its last has an equal.
+        assert store.asked == [([1.0, 0.0, 0.0], 101)]
         assert found[0].cosine == pytest.approx(0.98, abs=0.01)
 
     def test_the_pool_is_the_best_of_both(self) -> None:
@@ -278,11 +286,12 @@ class TestPools:
         }
 
     def test_a_known_sum_shifts_the_query(self) -> None:
-        store, total = foreign(), VectorSum()
+        store, sums = foreign(), VectorSums()
         for place, vector in enumerate(VECTORS):
-            total.add(f"m{place}", vector)
+            sums.add("s", f"m{place}", TEXTS[place], vector)
+        known = sums.of("s", texts({f"m{at}": TEXTS[at] for at in range(5)}))
         query = [1.0, 0.0, 0.0]
-        found = search(index_of(), "zzz", query, store, vector_sum=total)
+        found = search(index_of(), "zzz", query, store, vector_sum=known)
         (plain, _), (shifted, _) = store.asked
         assert plain == query
         assert shifted[0] < 1.0
@@ -290,33 +299,51 @@ class TestPools:
         assert all(item.cosine is not None for item in found)
 
     def test_a_sum_starts_anew_with_another_dimension(self) -> None:
-        total = VectorSum()
-        assert total.shifted([1.0], 0.5) is None
-        total.add("a", [1.0, 0.0])
-        total.add("b", [1.0])
+        sums = VectorSums()
+        assert VectorSum(0, ()).shifted([1.0], 0.5) is None
+        sums.add("s", "a", "red", [1.0, 0.0])
+        sums.add("s", "b", "blue", [1.0])
+        total = sums.of("s", texts({"b": "blue"}))
+        assert total is not None
         assert total.shifted([1.0, 0.0], 0.5) is None
         assert total.shifted([1.0], 0.5) == [0.5]
         assert total.shifted([0.0], 0.5) is None
 
     def test_a_sum_is_of_the_very_messages_of_a_session(self) -> None:
         sums = VectorSums()
-        sums.add("s", "a", [1.0, 0.0])
-        sums.add("s", "b", [0.0, 1.0])
-        assert sums.of("s", ["b", "a"]) is not None
-        assert sums.of("s", ["a"]) is None
-        assert sums.of("s", ["a", "b", "older"]) is None
-        assert sums.of("t", []) is None
-        sums.add("s", "a", [0.0, 1.0])
-        assert sums.of("s", ["a", "b"]) is None
-        sums.drop("s")
-        assert sums.of("s", ["a"]) is None
+        sums.add("s", "a", "red", [1.0, 0.0])
+        sums.add("s", "b", "blue", [0.0, 1.0])
+        both = {"b": "blue", "a": "red"}
+        assert sums.of("s", texts(both)) is not None
+        assert sums.of("s", texts({"a": "red"})) is None
+        assert sums.of("s", texts({**both, "older": "green"})) is None
+        assert sums.of("t", {}) is None
+        sums.add("s", "a", "red", [0.0, 1.0])
+        assert sums.of("s", texts(both)) is None
+        sums.drop("s", ["b"])
+        assert sums.of("s", texts({"a": "red"})) is not None
+        sums.drop("s", ["a"])
+        assert sums.of("s", texts({"a": "red"})) is None
+
+    def test_a_sum_is_of_the_very_texts_of_a_session(self) -> None:
+        sums = VectorSums()
+        sums.add("s", "a", "red", [1.0, 0.0])
+        assert sums.of("s", texts({"a": "blue"})) is None
+        assert sums.of("s", texts({"a": "red"})) is not None
+
+    def test_a_sum_that_was_given_out_stays_as_it_was(self) -> None:
+        sums = VectorSums()
+        sums.add("s", "a", "red", [1.0, 0.0])
+        known = sums.of("s", texts({"a": "red"}))
+        sums.add("s", "b", "blue", [0.0, 1.0])
+        assert known == VectorSum(1, [1.0, 0.0])
 
     def test_sums_are_bounded(self) -> None:
         sums = VectorSums()
         for number in range(1_001):
-            sums.add(str(number), "a", [1.0])
-        assert sums.of("0", ["a"]) is None
-        assert sums.of("1000", ["a"]) is not None
+            sums.add(str(number), "a", "red", [1.0])
+        assert sums.of("0", texts({"a": "red"})) is None
+        assert sums.of("1000", texts({"a": "red"})) is not None
 
     def test_a_backend_without_vectors_leaves_it_to_the_words(self) -> None:
         found = search(index_of(), "Bach", [1.0], ForeignBackend({}))
@@ -397,6 +424,10 @@ def test_weights_cannot_be_changed() -> None:
         ("short_until", 0),
         ("window_best", 0),
         ("window_reach", -1),
+        ("window_best", 101),
+        ("dense_weight", 1e308),
+        ("user_weight", -1e308),
+        ("term_bonus", 1e7),
     ],
 )
 def test_weights_that_cannot_be_computed_with_are_refused(
@@ -404,3 +435,19 @@ def test_weights_that_cannot_be_computed_with_are_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=name):
         RetrievalWeights(**{name: value})
+
+
+@pytest.mark.usefixtures("arithmetic")
+def test_the_largest_weights_give_finite_scores() -> None:
+    largest: Dict[str, Any] = {
+        field.name: 1e6
+        for field in fields(RetrievalWeights)
+        if field.name not in ("centring", "length_normalisation")
+        and isinstance(field.default, float)
+    }
+    weights = RetrievalWeights(**largest, window_reach=10**10, window_best=100)
+    for sign in (1, -1):
+        signed = replace(weights, dense_weight=sign * 1e6, window_weight=sign * 1e6)
+        found = search(index_of(), "boat", VECTORS[1], store_of(), weights=signed)
+        assert len(found) == len(TEXTS)
+        assert all(math.isfinite(item.score) for item in found)

@@ -155,6 +155,21 @@ def test_a_damaged_vector_is_an_error(vectors: PgVectorStore, dsn: str) -> None:
     store.close()
 
 
+def test_a_database_put_back_to_a_backup_is_read_anew(vectors: PgVectorStore) -> None:
+    store = vectors.sync
+    store.add("s", "a", EAST, None)
+    store.add("s", "b", NORTH, None)
+    assert [item.message_id for item in store.search("s", EAST, 9)] == ["a", "b"]
+    postgres_server().ask(
+        "DELETE FROM context_vectors"
+        " WHERE revision = (SELECT max(revision) FROM context_vectors);"
+        "UPDATE context_vector_sessions SET revision = revision - 1",
+        "contextstore",
+    )
+    assert [item.message_id for item in store.search("s", EAST, 9)] == ["a"]
+    store.close()
+
+
 def test_all_sessions_are_searched_by_an_index(vectors: PgVectorStore) -> None:
     need_pgvector()
     store = vectors

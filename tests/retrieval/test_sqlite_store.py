@@ -369,6 +369,54 @@ class TestCache:
             assert found(store, 99)[-1] == "m6"
             assert read == [20, 3, 23, 22, 22]
 
+    @pytest.mark.parametrize("removes", [False, True])
+    @pytest.mark.parametrize("sessions", [1, 2])
+    def test_a_file_put_back_to_a_backup_is_read_anew(
+        self, tmp_path: Path, removes: bool, sessions: int
+    ) -> None:
+        def names() -> List[str]:
+            asked = ["s", "t"][:sessions]
+            items = store.sync.search_sessions(asked, [1.0, 0.5, 0.25, 0.125], 99)
+            return sorted(f"{item.session_id}/{item.message_id}" for item in items)
+
+        path = tmp_path / "v.db"
+        store = filled(path, 5)
+        store.sync.add_many("t", made(2))
+        before = names()
+        backup = sqlite3.connect(str(tmp_path / "backup.db"))
+        live = sqlite3.connect(str(path))
+        live.backup(backup)
+        store.sync.add_many("s", made(3, first=5))
+        if removes:
+            store.sync.delete("s", ["m1"])
+        assert names() != before
+        backup.backup(live)
+        backup.close()
+        live.close()
+        assert names() == before
+        store.sync.add_many("s", made(1, first=9))
+        assert names() == sorted([*before, "s/m9"])
+
+    def test_who_holds_on_to_an_earlier_state_does_not_read_all_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = filled(tmp_path / "v.db", 5)
+        found(store)
+        earlier, read = store._read_head("s"), vector_rows.read_blocks
+        lengths: List[int] = []
+
+        def noting(*arguments: Any) -> Any:
+            for block in read(*arguments):
+                lengths.append(len(block))
+                yield block
+
+        store.sync.add_many("s", made(3, first=5))
+        found(store)
+        monkeypatch.setattr(vector_rows, "read_blocks", noting)
+        monkeypatch.setattr(store, "_heads", lambda *arguments: [("s", earlier)])
+        assert len(store.sync.search_sessions(["nobody", "s"], [1.0] * 4, 99)) == 8
+        assert lengths == []
+
     def test_it_is_bounded_in_bytes(self, tmp_path: Path) -> None:
         limit = 200_000
         store = filled(tmp_path / "v.db", 1, cache_bytes=limit)

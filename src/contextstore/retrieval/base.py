@@ -192,7 +192,7 @@ class ScanningBackend(RetrievalBackend):
         Args:
             centring: the share of the mean vector that is taken out.
             pool: score only so many, those nearest to the query when that share is
-                taken out of it, and those of ``also``.
+                taken out of it, what equals the last of them, and those of ``also``.
         """
 
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from contextstore.messages import Message, text_of
@@ -77,8 +78,8 @@ class Alignment:
     Attributes:
         ids: the messages of the scan.
         version: the state of the index.
-        places: the places in the scan of those that the index holds.
-        rows: their rows in the index.
+        places: the places in the scan of those that the index holds, by their rows.
+        rows: their rows in the index, ascending.
         place_of: the place of each such row.
         is_same: whether they are all that the index holds, in its order.
     """
@@ -113,14 +114,18 @@ class SessionIndex:
     def __len__(self) -> int:
         return len(self.documents)
 
-    def update(self, documents: Sequence[Document]) -> None:
-        """Hold these documents: what they share with those held is kept as it is."""
+    def update(self, documents: Sequence[Document], start: int = 0) -> None:
+        """Hold these documents: what they share with those held is kept as it is.
+
+        Args:
+            start: the row of the first; those before it stay.
+        """
         shared = 0
-        for held, wanted in zip(self.documents, documents):
+        for held, wanted in zip(self.documents[start:], documents):
             if held != wanted:
                 break
             shared += 1
-        self.truncate(shared)
+        self.truncate(start + shared)
         for document in documents[shared:]:
             self.append(document)
 
@@ -178,14 +183,18 @@ class SessionIndex:
             for place, message_id in enumerate(ids)
             if message_id in self._row_of
         ]
+        # What is computed of them must not depend on the order of adding.
+        pairs.sort(key=itemgetter(1))
         rows = array("i", [row for _, row in pairs])
+        places = array("i", [place for place, _ in pairs])
+        everything = array("i", range(len(self)))
         return Alignment(
             ids,
             self.version,
-            array("i", [place for place, _ in pairs]),
+            places,
             rows,
             {row: place for place, row in pairs},
-            len(rows) == len(ids) and rows == array("i", range(len(self))),
+            len(ids) == len(self) and rows == places == everything,
         )
 
     def scores(

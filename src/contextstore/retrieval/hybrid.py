@@ -17,7 +17,7 @@ are given oldest first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Awaitable, Callable, List, Optional, Sequence
+from typing import Any, Awaitable, Callable, List, Optional, Sequence
 
 from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.base import RetrievedItem
@@ -27,7 +27,10 @@ from contextstore.retrieval.documents import SessionIndex
 from contextstore.retrieval.vector_sums import VectorSum
 from contextstore.retrieval.weights import RetrievalWeights
 
-__all__ = ["HybridQuery", "Ranked", "scan_backend"]
+__all__ = ["HybridQuery", "Ranked", "nearest_by_age", "scan_backend"]
+
+Nearest = Callable[[Sequence[float], int], Awaitable[List[RetrievedItem]]]
+"""Searches a session for a vector, and gives so many at most, best first."""
 
 _DEFAULT_WEIGHTS = RetrievalWeights()
 
@@ -141,7 +144,7 @@ class HybridQuery:
         here = self._columns
         aligned = self._index.aligned(scan.ids)
         scores = here.of(scan.centred)
-        if len(aligned.places) < len(scan.ids):
+        if not aligned.is_same:
             scores = here.take(scores, aligned.places)
         if scan.elsewhere is not None and rows is not None:
             whole = here.scaled(here.zeros(len(self._index)), 0.0, scan.elsewhere)
@@ -173,10 +176,35 @@ def _cosine(scan: DenseScan, place: int) -> Optional[float]:
     return None if value is None else max(-1.0, min(1.0, float(value)))
 
 
+async def nearest_by_age(
+    nearest: Nearest,
+    query_vector: Sequence[float],
+    k: int,
+    place_of: Callable[[str], Any],
+) -> List[RetrievedItem]:
+    """Return the ``k`` nearest, the older message first among equals.
+
+    A backend gives equals in an order of its own, such as that of adding. So it is
+    asked for more, until all are there that equal the last one wanted.
+
+    Args:
+        k: how many, at least 1.
+        place_of: the place of a message; the older has the smaller one.
+    """
+    asked = k + 1
+    while True:
+        hits = await nearest(query_vector, asked)
+        if len(hits) < asked or hits[-1].score != hits[k - 1].score:
+            hits.sort(key=lambda item: (-item.score, place_of(item.message_id)))
+            return hits[:k]
+        asked *= 2
+
+
 async def scan_backend(
-    nearest: Callable[[Sequence[float], int], Awaitable[List[RetrievedItem]]],
+    nearest: Nearest,
     query_vector: Sequence[float],
     weights: RetrievalWeights,
+    place_of: Callable[[str], Any],
     vector_sum: Optional[VectorSum] = None,
 ) -> Optional[DenseScan]:
     """Ask a backend that only returns its best for the pool of vectors.
@@ -186,13 +214,14 @@ async def scan_backend(
 
     Args:
         nearest: searches a session for a vector, and gives so many at most.
+        place_of: the place of a message; the older has the smaller one.
     """
     pool = weights.pool
-    hits = await nearest(query_vector, pool)
+    hits = await nearest_by_age(nearest, query_vector, pool, place_of)
     cosines = {item.message_id: item.score for item in hits}
     shifted = vector_sum and vector_sum.shifted(query_vector, weights.centring)
     if shifted:
-        hits = await nearest(shifted, pool)
+        hits = await nearest_by_age(nearest, shifted, pool, place_of)
     if not hits:
         return None
     scores = [item.score for item in hits]

@@ -51,8 +51,9 @@ class InMemoryEmbeddingStore(VectorStore):
     """Keep vectors in memory and search them exactly.
 
     Scores are cosines, the same to the bit with numpy and without, in any order of
-    adding; equal ones are given oldest first. An object may be used from any thread
-    and any event loop. A forked child has a copy of its own.
+    adding; equal ones are given in the order of adding, which is all that a store of
+    vectors knows of the age of messages. An object may be used from any thread and any
+    event loop. A forked child has a copy of its own.
     """
 
     runs_inline: ClassVar[bool] = True

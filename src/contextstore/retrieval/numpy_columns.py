@@ -93,6 +93,8 @@ class NumpyColumns:
 
     def best_around(self, column: Column, reach: int, best: int) -> Column:
         numpy = self._numpy
+        # From every row, so many rows to either side are all that there are.
+        reach = min(reach, len(column))
         padded = numpy.full(len(column) + 2 * reach, -math.inf)
         padded[reach : reach + len(column)] = column
         layers = _best_of_windows(numpy, padded, 2 * reach + 1, best)

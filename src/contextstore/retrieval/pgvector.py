@@ -67,7 +67,7 @@ class HeldSession:
         with self.lock:
             if self.head != asked:
                 return False
-            if head.removed != asked.removed:
+            if not head.extends(asked):
                 self.vectors = SessionVectors(head.dimension)
             # What is half applied is nothing to go on from.
             self.head = NOTHING

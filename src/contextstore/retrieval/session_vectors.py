@@ -153,7 +153,8 @@ class SessionVectors:
         Args:
             centring: the share of the mean vector that is taken out.
             pool: score only so many, those nearest to the query when that share is
-                taken out of it, and those of ``also``; None scores all.
+                taken out of it, what equals the last of them, and those of ``also``;
+                None scores all.
         """
         if pool is not None:
             return self._scan_pool(query, centring, pool, also)
@@ -170,7 +171,10 @@ class SessionVectors:
         mean = self._mean(centring)
         shifted = shifted_query(query, mean)
         (found,) = self._matrix.best([grid_query(shifted)], pool)
-        chosen = {row for row, _ in self._ranked(found)[:pool]}
+        scores = sorted((score for _, score in found), reverse=True)
+        # All that equal the last: which of them were added first must not matter.
+        least = scores[:pool][-1]
+        chosen = {row for row, score in found if score >= least}
         chosen.update(self._row_of[one] for one in also if one in self._row_of)
         rows = sorted(chosen)
         ids = tuple(self._ids[row] for row in rows)

@@ -7,8 +7,8 @@ from itertools import chain
 from typing import (
     Any,
     Dict,
-    Iterable,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
@@ -234,7 +234,7 @@ class VectorUpkeep:
             await self._take_away(session_id, message_ids)
 
     async def _take_away(self, session_id: str, message_ids: Sequence[str]) -> None:
-        self._sums.drop(session_id)
+        self._sums.drop(session_id, message_ids)
         # Until they are gone, no search finds them.
         self._tombstones.bury(session_id, message_ids)
         if self._can_delete:
@@ -253,7 +253,7 @@ class VectorUpkeep:
         self._flights.no_longer_want(session_id, None)
         for key in [key for key in self._reasons if key[0] == session_id]:
             del self._reasons[key]
-        self._sums.drop(session_id)
+        self._sums.drop_session(session_id)
         self._tombstones.bury_session(session_id)
         if self._can_delete:
             try:
@@ -271,18 +271,15 @@ class VectorUpkeep:
         (vector,) = await embed(for_queries(self._function()), [query])
         return vector
 
-    async def search(self, session_id: str, query: str, k: int) -> List[RetrievedItem]:
-        """Return the ``k`` living messages nearest to a query, best first."""
-        return await self.nearest(session_id, await self.embed_query(query), k)
-
-    def sum_of(
-        self, session_id: str, message_ids: Iterable[str]
-    ) -> Optional[VectorSum]:
-        """Return the sum of the vectors of these messages, None where it is unknown.
+    def sum_of(self, session_id: str, texts: Mapping[str, int]) -> Optional[VectorSum]:
+        """Return the sum of the vectors of these texts, None where it is unknown.
 
         It is kept for a backend that cannot score a whole session itself.
+
+        Args:
+            texts: ``text_key`` of what is indexed of each message of the session.
         """
-        return self._sums.of(session_id, message_ids)
+        return self._sums.of(session_id, texts)
 
     async def nearest(
         self, session_id: str, vector: Sequence[float], k: int
@@ -374,7 +371,7 @@ class VectorUpkeep:
         # Not before: until then, what a search would find is the vector that died.
         self._tombstones.revive(session_id, message_id)
         if not isinstance(place, ScanningBackend):
-            self._sums.add(session_id, message_id, vector)
+            self._sums.add(session_id, message_id, entry.text, vector)
         if message_id not in flight.wanted:
             # The message went while its vector was being written.
             await self._take_away(session_id, [message_id])

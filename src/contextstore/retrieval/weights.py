@@ -26,6 +26,8 @@ class RetrievalWeights:
     of 1 to 2.5, ``user_weight`` up to 1 and ``window_weight`` of 0.2 to 0.3 each stay
     within 0.3 points. Setting a weight to 0 takes its part out.
 
+    A float is between minus a million and a million.
+
     An application that asks for what the assistant said sets ``user_weight``,
     ``long_weight`` and ``short_weight`` to 0.
 
@@ -65,8 +67,8 @@ class RetrievalWeights:
         window_weight: weight of the mean of the ``window_best`` best scores within
             ``window_reach`` messages to either side, its own among them. Gains
             1.6, 1.3, -0.2, -0.3; it takes half of the time.
-        window_reach: messages looked at to either side.
-        window_best: scores that the mean is of.
+        window_reach: messages looked at to either side; as many as there are, at most.
+        window_best: scores that the mean is of, at most 100.
         full_scan: up to so many messages the rule runs over all of them.
         pool: beyond that, and with a backend that only returns its best, it runs over
             the best so many by vectors and the best so many by words. 200 are no
@@ -109,13 +111,21 @@ class RetrievalWeights:
                 raise _refused(field.name, f"a finite {kind.__name__}")
             if field.name in _SHARES and not 0 <= value <= 1:
                 raise _refused(field.name, "from 0 to 1")
+            if kind is float and abs(value) > _LARGEST:
+                raise _refused(field.name, f"from -{_LARGEST:,} to {_LARGEST:,}")
             least = 0 if field.name in _MAY_BE_NONE else 1
             if kind is int and value < least:
                 raise _refused(field.name, f"{least} or more")
+            if field.name == "window_best" and value > _MOST_IN_WINDOW:
+                raise _refused(field.name, f"{_MOST_IN_WINDOW} or less")
 
 
 _SHARES = frozenset({"centring", "length_normalisation"})
 _MAY_BE_NONE = frozenset({"date_days", "window_reach", "full_scan"})
+# Products of three weights, and sums of them, stay far from what a float can hold.
+_LARGEST = 1_000_000
+# So many columns as long as the session are held at once.
+_MOST_IN_WINDOW = 100
 
 
 def _is_number(value: Any) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple
 
-from contextstore._hop import reach
+from contextstore._hop import reach, wait
 from contextstore.backends.base import MemoryBackend
 from contextstore.errors import InvalidInputError
 from contextstore.messages import validate_limit, validate_session_id
@@ -22,8 +23,9 @@ __all__ = [
     "entry_of",
 ]
 
-Progress = Callable[[int, int], None]
-"""Called after each session: how many messages were done, how many were missing."""
+Progress = Callable[[int, int], Optional[Awaitable[None]]]
+"""Called after each session: how many messages were done, how many were missing. What
+it returns is awaited, where that can be."""
 
 _PAGE = 200
 _RATE = "per_minute"
@@ -179,7 +181,9 @@ class CatchUp:
             self._indexes.drop(session_id, gone)
             await upkeep.remove(session_id, gone)
         if progress is not None and missing:
-            progress(attempt.done, len(missing))
+            answer = progress(attempt.done, len(missing))
+            if inspect.isawaitable(answer):
+                await wait(answer)
         return attempt
 
     async def _entries(self, session_id: str) -> List[Entry]:

@@ -58,10 +58,9 @@ class InStep:
         """
         await self.remove(session_id, written.removed)
         if self.upkeep is not None and self.config.auto_embed:
-            self.indexes.expect(session_id, [one["id"] for one in written.messages])
-            await self._reporting(
-                session_id, self.upkeep.add(session_id, _entries(written.messages))
-            )
+            entries = _entries(written.messages)
+            self.indexes.expect(session_id, [entry.message_id for entry in entries])
+            await self._reporting(session_id, self.upkeep.add(session_id, entries))
             await self._remove_late(session_id, written.result)
 
     async def _remove_late(

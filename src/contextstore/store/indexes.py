@@ -14,7 +14,13 @@ from contextstore.errors import (
     SessionNotFoundError,
 )
 from contextstore.messages import Message
-from contextstore.retrieval.documents import Document, SessionIndex, document_of
+from contextstore.retrieval.documents import (
+    Document,
+    SessionIndex,
+    document_of,
+    index_text,
+)
+from contextstore.retrieval.vector_sums import text_key
 
 __all__ = ["IndexedSession", "SessionIndexes"]
 
@@ -39,7 +45,7 @@ class IndexedSession:
 
     Attributes:
         index: the documents of the messages that have a text, oldest first, and after
-            them those of vectors that belong to no message.
+            them those of vectors that belong to no message, by their ids.
         seen: the state of the session that the index holds; None where unknown.
         tried: the state at which all that lacked a vector was tried.
         weight: what the session counts for where indexes are bounded.
@@ -56,6 +62,7 @@ class IndexedSession:
         self._expected: Set[str] = set()
         self._all_known: Tuple[Tuple[str, ...], int] = ((), 0)
         self._all_scanned: Tuple[Tuple[str, ...], int] = ((), 0)
+        self._texts: Tuple[int, Dict[str, int]] = (0, {})
 
     @property
     def documents(self) -> List[Document]:
@@ -86,17 +93,15 @@ class IndexedSession:
     def extend(self, messages: Sequence[Message]) -> None:
         """Hold messages that were appended, which all that were expected are."""
         self._expected.clear()
-        self.index.truncate(self._count)
-        for document in _documents(messages):
-            self.index.append(document)
-            self._count += 1
+        documents = _documents(messages)
+        self.index.update(documents, self._count)
+        self._count += len(documents)
         self._add_strays()
 
     def add_strays(self, documents: Sequence[Document]) -> None:
         """Hold what was embedded under ids that are no messages."""
         for document in documents:
             self._strays[document.message_id] = document
-        self.index.truncate(self._count)
         self._add_strays()
 
     def drop_strays(self, message_ids: Sequence[str]) -> None:
@@ -104,8 +109,18 @@ class IndexedSession:
         self._expected.difference_update(message_ids)
         for message_id in message_ids:
             self._strays.pop(message_id, None)
-        self.index.truncate(self._count)
         self._add_strays()
+
+    def texts(self) -> Dict[str, int]:
+        """Return ``text_key`` of what is indexed of each message.
+
+        The last answer is kept, and never changed.
+        """
+        version, texts = self._texts
+        if version != self.index.version:
+            texts = {one.message_id: _key_of(one) for one in self.index.documents}
+            self._texts = (self.index.version, texts)
+        return texts
 
     def strays_beside(self, ids: Tuple[str, ...]) -> List[str]:
         """Return what is held without being a message, and is not among these ids."""
@@ -132,10 +147,23 @@ class IndexedSession:
             self._all_known = (ids, self.index.version)
         return missing
 
+    def place_of(self, message_id: str) -> Tuple[int, str]:
+        """Return what sorts messages by age, and after them, by id, what is none."""
+        row = self.index.row_of(message_id)
+        if row is None or row >= self._count:
+            return self._count, message_id
+        return row, ""
+
     def _add_strays(self) -> None:
-        for document in self._strays.values():
-            if self.index.row_of(document.message_id) is None:
-                self.index.append(document)
+        # Not in the order of adding, which may be any where several are embedded.
+        strays = [self._strays[one] for one in sorted(self._strays)]
+        self.index.update(
+            [one for one in strays if self.place_of(one.message_id)[1]], self._count
+        )
+
+
+def _key_of(document: Document) -> int:
+    return text_key(index_text(document))
 
 
 def _documents(messages: Sequence[Message]) -> List[Document]:

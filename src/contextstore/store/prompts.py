@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 from contextlib import asynccontextmanager
+from functools import partial
+from hashlib import blake2b
 from typing import Any, AsyncGenerator, Callable, Dict, List, Mapping, Optional
 
+from contextstore._flights import SharedCalls
 from contextstore._hop import reach, wait
 from contextstore._lifecycle import overrides
 from contextstore.backends.base import MemoryBackend
@@ -16,13 +19,12 @@ from contextstore.errors import (
     InvalidInputError,
     SessionNotFoundError,
 )
-from contextstore.messages import Message
+from contextstore.messages import Message, canonical
 from contextstore.retrieval.snippets import snippet
 from contextstore.store.indexes import IndexedSession
 
 __all__ = [
     "Summaries",
-    "awaited",
     "load_window",
     "needs_whole_history",
     "refuse_both",
@@ -149,23 +151,23 @@ def refuse_both(query: Optional[str], strategy: Optional[str]) -> None:
         )
 
 
-def awaited(summarizer: Any) -> Any:
-    """Return a summarizer whose answer can be awaited where no event loop runs."""
-    if not callable(summarizer):
-        return summarizer
+async def _answer(summarizer: Any, messages: List[Message]) -> Any:
+    """Return what a summarizer gives, awaited where it is asynchronous."""
+    answer = summarizer(messages)
+    return await wait(answer) if inspect.isawaitable(answer) else answer
 
-    def summarize(messages: List[Message]) -> Any:
-        answer = summarizer(messages)
-        return wait(answer) if inspect.isawaitable(answer) else answer
 
-    return summarize
+def _hash_of(messages: List[Message]) -> str:
+    texts = [canonical(message) for message in messages]
+    whole = "\0".join(texts).encode("utf-8", "surrogatepass")
+    return blake2b(whole, digest_size=16).hexdigest()
 
 
 class Summaries:
     """Keep the summaries of sessions beside them: in the memory if it can, else here.
 
-    Two builds at the same time may both call a summarizer for one range: who waited for
-    the other would wait for a provider that is down, or for itself.
+    Builds at the same time share each call of a summarizer, and its failure: none of
+    them waits for a provider that is down more than once.
 
     Args:
         memory: where the messages are.
@@ -177,6 +179,21 @@ class Summaries:
             memory, MemoryBackend, "load_summaries", "save_summaries"
         )
         self._here: Dict[str, Dict[str, str]] = {}
+        self._calls = SharedCalls()
+
+    def shared(self, session_id: str, summarizer: Any) -> Any:
+        """Return a summarizer that is called once for all who want the same at once.
+
+        Its answer can be awaited where no event loop runs, too.
+        """
+        if not callable(summarizer):
+            return summarizer
+
+        async def summarize(messages: List[Message]) -> Any:
+            key = (session_id, _hash_of(messages))
+            return await self._calls.call(key, partial(_answer, summarizer, messages))
+
+        return summarize
 
     @asynccontextmanager
     async def of(self, session_id: str) -> AsyncGenerator[Dict[str, str], None]:

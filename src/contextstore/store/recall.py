@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore._hop import call, reach
 from contextstore.errors import ConfigurationError, EmbeddingError, InvalidInputError
@@ -13,7 +13,12 @@ from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.base import RetrievedItem, ScanningBackend
 from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.documents import Document
-from contextstore.retrieval.hybrid import HybridQuery, Ranked, scan_backend
+from contextstore.retrieval.hybrid import (
+    HybridQuery,
+    Ranked,
+    nearest_by_age,
+    scan_backend,
+)
 from contextstore.retrieval.upkeep import VectorUpkeep
 from contextstore.retrieval.weights import RetrievalWeights
 from contextstore.store.indexes import IndexedSession
@@ -130,7 +135,10 @@ class Recall:
                 "mode='dense' needs a retrieval backend and an embedding function: "
                 "SessionStore(memory, retrieval, SessionStoreConfig(embed_fn=...))"
             )
-        found = await upkeep.search(session_id, query, k)
+        vector = await upkeep.embed_query(query)
+        found = await nearest_by_age(
+            partial(upkeep.nearest, session_id), vector, k, _places_in(session)
+        )
         with session.lock:
             words = HybridQuery(session.index, query, self._weights)
             return [
@@ -183,12 +191,13 @@ class Recall:
     ) -> Optional[DenseScan]:
         """Return what a backend says of its best, as it scores nothing else."""
         with session.lock:
-            ids = [document.message_id for document in session.index.documents]
+            texts = session.texts()
         return await scan_backend(
             partial(upkeep.nearest, session_id),
             vector,
             self._weights,
-            upkeep.sum_of(session_id, ids),
+            _places_in(session),
+            upkeep.sum_of(session_id, texts),
         )
 
     async def _let_go_of_strays(
@@ -256,3 +265,11 @@ class Recall:
         if not isinstance(store, ScanningBackend):
             return {}
         return await reach(store, store.metadata_of(session_id, ids))
+
+
+def _places_in(session: IndexedSession) -> Callable[[str], Tuple[int, str]]:
+    def place_of(message_id: str) -> Tuple[int, str]:
+        with session.lock:
+            return session.place_of(message_id)
+
+    return place_of

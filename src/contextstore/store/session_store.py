@@ -404,7 +404,9 @@ class SessionStore(Closing):
         if "summarizer" in options:
             async with self._summaries.of(session_id) as summaries:
                 options["summaries"] = summaries
-                options["summarizer"] = prompts.awaited(options["summarizer"])
+                options["summarizer"] = self._summaries.shared(
+                    session_id, options["summarizer"]
+                )
                 history = await self.load_context(session_id)
                 return await build(history, max_tokens, strategy, options)
         chosen = strategy or builder.default_strategy
@@ -455,8 +457,8 @@ class SessionStore(Closing):
             retries: how often a batch that failed is tried again, after half a second
                 and then twice as long each time.
             per_minute: embed no more messages a minute than this.
-            progress: called after each session with how many messages were done and
-                how many were missing in it.
+            progress: called, and awaited if it is asynchronous, after each session with
+                how many messages were done and how many were missing in it.
 
         Raises:
             ConfigurationError: there is no retrieval backend or no ``embed_fn``.

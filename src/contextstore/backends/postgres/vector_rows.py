@@ -83,7 +83,8 @@ FROM unnest(%(sessions)s::uuid[], %(revisions)s::bigint[], %(removals)s::bigint[
 JOIN context_vector_sessions AS h
     ON h.session = wanted.session AND h.model = %(model)s
 LEFT JOIN context_vectors AS v ON v.session = wanted.session AND v.model = %(model)s
-    AND (v.revision > wanted.revision OR h.removed <> wanted.removed)
+    AND (v.revision > wanted.revision OR h.removed <> wanted.removed
+        OR h.revision < wanted.revision)
 ORDER BY wanted.number, v.place"""
 _DIMENSION = f"{_ANY} LIMIT 1"
 _SOME = """
@@ -169,6 +170,13 @@ class Head(NamedTuple):
     revision: int
     removed: int
 
+    def extends(self, other: Head) -> bool:
+        """Tell whether this differs from another state only by what was added since.
+
+        A database that was put back to a backup has an earlier revision.
+        """
+        return self.removed == other.removed and self.revision >= other.revision
+
 
 NOTHING = Head(0, 0, -1)
 Loaded = Tuple[Head, List[StoredVector]]
@@ -214,7 +222,7 @@ async def load(
 ) -> Dict[int, Loaded]:
     """Return the states of sessions, by number, and what came after those held.
 
-    Where something was removed, all vectors come.
+    Where something was removed, or what is held is not there yet, all vectors come.
 
     Raises:
         CorruptDataError: one of them is damaged.

@@ -46,8 +46,8 @@ class Head(NamedTuple):
         return self.number << _SHIFT
 
     def extends(self, other: Head) -> bool:
-        """Tell whether this differs from an earlier state only by what was added."""
-        return self[:2] == other[:2]
+        """Tell whether this differs from another state only by what was added since."""
+        return self[:2] == other[:2] and self.added >= other.added
 
 
 class VectorPlace(NamedTuple):

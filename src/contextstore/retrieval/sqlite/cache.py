@@ -82,8 +82,18 @@ class CachedSession:
         return self.vectors.nbytes + self._beside
 
     def is_at(self, head: Head) -> bool:
-        """Tell whether it is as new as a state of the file, or newer."""
-        return self.head is not None and self.head >= head
+        """Tell whether it is of this very state of the file."""
+        return self.head == head
+
+    def is_between(self, head: Head, newest: Optional[Head]) -> bool:
+        """Tell whether it is of a later state of the file, but of none to come.
+
+        Others read on while a caller held on to an earlier state. A file that was put
+        back to an older backup has no such later state.
+        """
+        if self.head is None or newest is None:
+            return False
+        return head < self.head <= newest
 
     def lacks(self, head: Head) -> Optional[int]:
         """Count what has to be read to be as new; None if that is everything."""

@@ -331,7 +331,7 @@ class SQLiteEmbeddingStore(VectorStore):
         if not session.lock.acquire(blocking=not inline):
             raise TakesLongError
         try:
-            if not session.is_at(head):
+            if not self._is_of_file(session, session_id, head):
                 lacking = session.lacks(head)
                 if inline and (lacking is None or lacking > _INLINE_ROWS):
                     raise TakesLongError
@@ -340,6 +340,17 @@ class SQLiteEmbeddingStore(VectorStore):
             return use(session.vectors)
         finally:
             session.lock.release()
+
+    def _is_of_file(self, session: CachedSession, session_id: str, head: Head) -> bool:
+        """Tell whether what is held is of a state of the file, or of a later one."""
+        if session.head is None or session.head <= head:
+            return session.is_at(head)
+        return session.is_between(head, self._read_head(session_id))
+
+    def _read_head(self, session_id: str) -> Optional[Head]:
+        return self._engine.readers.read(
+            partial(vector_rows.find_head, session_id=session_id, model=self._model)
+        )
 
     def _use_held(
         self,
@@ -376,9 +387,7 @@ class SQLiteEmbeddingStore(VectorStore):
         version = readers.version()
         read_at, head = session.in_file
         if version is None or version != read_at:
-            head = readers.read(
-                partial(vector_rows.find_head, session_id=session_id, model=self._model)
-            )
+            head = self._read_head(session_id)
             # The version was read first: the state is of it, or of a later one.
             session.in_file = (version, head)
         return head
