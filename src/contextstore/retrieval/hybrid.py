@@ -21,7 +21,7 @@ from typing import Any, Awaitable, Callable, List, Optional, Sequence
 
 from contextstore.retrieval.arithmetic import make_columns
 from contextstore.retrieval.base import RetrievedItem
-from contextstore.retrieval.columns import Column
+from contextstore.retrieval.columns import SCORE_STEPS, Column
 from contextstore.retrieval.dense import DenseScan
 from contextstore.retrieval.documents import SessionIndex
 from contextstore.retrieval.vector_sums import VectorSum
@@ -83,7 +83,11 @@ class HybridQuery:
     def lexical_of(self, message_id: str) -> Optional[float]:
         """Return the score of the words that a message shares, None if unknown."""
         row = self._index.row_of(message_id)
-        return None if row is None else float(self._words[row])
+        return None if row is None else self._shared_words(row)
+
+    def _shared_words(self, row: int) -> float:
+        # Like the scores: logarithms may differ in their last bit between machines.
+        return round(float(self._words[row]) * SCORE_STEPS) / SCORE_STEPS
 
     def best_by_words(self) -> List[str]:
         """Return the messages of the pool of words."""
@@ -167,7 +171,7 @@ class HybridQuery:
             message_id=self._index.documents[row].message_id,
             score=score,
             cosine=None if scan is None or place is None else _cosine(scan, place),
-            lexical=float(self._words[row]),
+            lexical=self._shared_words(row),
         )
 
 
