@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
@@ -28,6 +29,8 @@ from contextstore import (
     UnsupportedOperationError,
 )
 from contextstore.embedders import HashingEmbedder
+from contextstore.retrieval import arithmetic
+from contextstore.retrieval.documents import Document, SessionIndex
 from tests.testing.backends import DeletingDictRetrieval, DictBackend, DictRetrieval
 
 Message = Dict[str, Any]
@@ -618,3 +621,47 @@ def test_a_message_that_failed_twice_is_named_once() -> None:
     with pytest.raises(EmbeddingError, match=r"^1 messages") as caught:
         store.wait_for_embeddings()
     assert caught.value.message_ids == ("b",)
+
+
+@pytest.mark.parametrize(("count", "is_aside"), [(5, False), (400, True)])
+def test_many_messages_are_indexed_away_from_the_loop(
+    count: int, is_aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: List[int] = []
+    append = SessionIndex.append
+
+    def noted(index: SessionIndex, document: Document) -> None:
+        threads.append(threading.get_ident())
+        append(index, document)
+
+    monkeypatch.setattr(SessionIndex, "append", noted)
+
+    async def search() -> None:
+        store = SessionStore(InMemoryMemory())
+        said = [{"role": "user", "content": f"number {n}"} for n in range(count)]
+        await store.save_context("s", said)
+        assert len(await store.retrieve_relevant("s", "number 3", k=3)) == 3
+        # What is appended meanwhile is taken in the same way.
+        await store.append_context("s", said)
+        assert len(await store.retrieve_relevant("s", "number 3", k=3)) == 3
+
+    asyncio.run(search())
+    assert len(threads) == 2 * count
+    assert (threading.get_ident() not in threads) == is_aside
+
+
+def test_numpy_is_imported_away_from_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: List[int] = []
+    monkeypatch.setattr(arithmetic, "sys", SimpleNamespace(modules={}))
+    monkeypatch.setattr(
+        arithmetic, "make_columns", lambda: threads.append(threading.get_ident())
+    )
+
+    async def search() -> None:
+        store = SessionStore(InMemoryMemory())
+        await store.save_context("s", messages())
+        await store.retrieve_relevant("s", "harbour")
+
+    asyncio.run(search())
+    assert threads
+    assert threading.get_ident() not in threads

@@ -386,3 +386,20 @@ def test_a_summary_that_is_repaired_is_reported_as_no_message() -> None:
     assert [message["id"] for message in result.messages] == ["39"]
     assert result.metadata["repaired_ids"] == []
     assert result.metadata["dropped_count"] == 39
+
+
+def test_of_a_long_history_hardly_more_is_counted_than_is_kept() -> None:
+    counted: List[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return len(text)
+
+    history = [
+        {"id": str(at), "role": "user", "content": f"{at:04}" * (5 + at % 3)}
+        for at in range(3_000)
+    ]
+    ranking = [str(at) for at in range(0, 3_000, 2)]
+    result = ContextBuilder(count).build(history, 400, "relevant", {"ranking": ranking})
+    assert len(result.messages) > 5
+    assert len(set(counted)) < 100

@@ -14,6 +14,7 @@ from contextstore.backends.results import WriteResult
 from contextstore.backends.writes import Written
 from contextstore.errors import ConfigurationError, EmbeddingError
 from contextstore.messages import Message
+from contextstore.retrieval import arithmetic
 from contextstore.retrieval.base import RetrievalBackend
 from contextstore.retrieval.documents import document_of
 from contextstore.retrieval.embedding import EmbedFn
@@ -58,6 +59,7 @@ class InStep:
         """
         await self.remove(session_id, written.removed)
         if self.upkeep is not None and self.config.auto_embed:
+            await arithmetic.prepare()
             entries = _entries(written.messages)
             self.indexes.expect(session_id, [entry.message_id for entry in entries])
             await self._reporting(session_id, self.upkeep.add(session_id, entries))
@@ -91,6 +93,7 @@ class InStep:
 
         What a crash or a failing function left without a vector is embedded now.
         """
+        await arithmetic.prepare()
         session, gone = await self.indexes.current(session_id)
         await self.remove(session_id, gone)
         if self.upkeep is not None and self.config.auto_embed:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    TypeVar,
+)
 
-from contextstore._hop import reach
+from contextstore._hop import call, reach
 from contextstore._lifecycle import overrides, renew_after_fork
 from contextstore.backends.base import MemoryBackend
 from contextstore.errors import (
@@ -26,6 +38,10 @@ __all__ = ["IndexedSession", "SessionIndexes"]
 
 # A document takes about two kilobytes with its postings.
 _MOST_DOCUMENTS = 100_000
+# Indexing so many messages takes some milliseconds.
+_INLINE_MESSAGES = 50
+
+T = TypeVar("T")
 
 
 class _Seen(NamedTuple):
@@ -89,6 +105,22 @@ class IndexedSession:
         now = {document.message_id for document in documents}
         self._add_strays()
         return tuple(sorted(before - now))
+
+    def hold(
+        self, messages: Sequence[Message], seen: Optional[_Seen]
+    ) -> Tuple[str, ...]:
+        """Take the lock, hold these messages, and return the ids of those gone."""
+        with self.lock:
+            gone = self.replace(messages)
+            self.seen = seen
+            return gone
+
+    def follow(self, messages: Sequence[Message], before: _Seen, after: _Seen) -> None:
+        """Take the lock, and hold what was appended since a state, if it is at that."""
+        with self.lock:
+            if self.seen is before:
+                self.extend(messages)
+                self.seen = after
 
     def extend(self, messages: Sequence[Message]) -> None:
         """Hold messages that were appended, which all that were expected are."""
@@ -204,11 +236,8 @@ class SessionIndexes:
                 self._weigh(session_id, session)
                 return session, ()
         messages = await reach(self._memory, self._memory.load_context(session_id))
-        with session.lock:
-            gone = session.replace(messages)
-            session.seen = (
-                None if version is None else _Seen(version, _newest(messages))
-            )
+        seen = None if version is None else _Seen(version, _newest(messages))
+        gone = await _aside(len(messages), session.hold, messages, seen)
         self._weigh(session_id, session)
         return session, gone
 
@@ -290,11 +319,16 @@ class SessionIndexes:
         if len(messages) != added or await self._version(session_id) != version:
             # An edit and a later append look like one append.
             return False
-        with session.lock:
-            if session.seen is seen:
-                session.extend(messages)
-                session.seen = _Seen(version, _newest(messages))
+        after = _Seen(version, _newest(messages))
+        await _aside(added, session.follow, messages, seen, after)
         return True
+
+
+async def _aside(count: int, work: Callable[..., T], *arguments: Any) -> T:
+    """Do work over so many messages, away from the event loop where it takes long."""
+    if count <= _INLINE_MESSAGES:
+        return work(*arguments)
+    return await call(work, *arguments)
 
 
 def _newest(messages: Sequence[Message]) -> Optional[str]:

@@ -18,6 +18,10 @@ DEFAULT_RECENT_SHARE = 0.25
 """Measured on long conversations: keeping a quarter of the budget for what is recent
 costs two points of a hundred of the evidence, keeping half costs six."""
 
+# So many in a row that do not fit say that hardly anything does any more; each of them
+# has to be counted.
+_MOST_PASSED_OVER = 50
+
 Shorten = Callable[[Message], Message]
 
 
@@ -25,8 +29,8 @@ Shorten = Callable[[Message], Message]
 def relevant(request: Request) -> Choice:
     """Keep the newest groups without a gap, then older ones in the order of a ranking.
 
-    An older group that does not fit is passed over; where the newest does not, nothing
-    is kept. The prompt is in the order of the history.
+    An older group that does not fit is passed over, up to 50 in a row; where the newest
+    does not, nothing is kept. The prompt is in the order of the history.
     Options: ``ranking``, ids of messages, the most relevant first; ``recent_share``,
     the part of the room that the newest groups may take before that, 0 to 1; and
     ``shorten``, a function that gives a recalled message in fewer words.
@@ -42,6 +46,7 @@ def relevant(request: Request) -> Choice:
     kept: List[Group] = []
     notes: Dict[str, List[Any]] = {"recalled_ids": [], "packed_ids": []}
     group_of = _groups_by_id(older)
+    passed_over = 0
     for message_id in ranking:
         group = group_of.pop(message_id, None)
         if group is None or any(one.position == group.position for one in kept):
@@ -52,6 +57,11 @@ def relevant(request: Request) -> Choice:
             kept.append(packed)
             notes["recalled_ids"] += _ids(group)
             notes["packed_ids"] += packed_ids
+            passed_over = 0
+        else:
+            passed_over += 1
+        if passed_over == _MOST_PASSED_OVER:
+            break
     return Choice([*recent, *kept], notes=notes)
 
 
@@ -86,8 +96,8 @@ def _parted(request: Request, share: float) -> Tuple[List[Group], List[Group]]:
     older: List[Group] = []
     left = share_of(request.room, share)
     for group in request.history.newest_first():
-        fits = group.tokens <= (left if recent else request.room)
-        if older or not fits:
+        # What is older is not counted: it may be nearly all of a long history.
+        if older or group.tokens > (left if recent else request.room):
             older.append(group)
         else:
             left -= group.tokens
