@@ -119,6 +119,20 @@ class Postgres:
         # Its successor would take these for a server that still runs.
         (self.data / "postmaster.pid").unlink()
 
+    def limit_files(self, size: Optional[int]) -> None:
+        """Let no file become larger, as if the disk was full; None lifts that."""
+        if self._process is None:
+            return
+        limit = "unlimited" if size is None else str(size)
+        for one in (self._process.pid, *_children(self._process.pid)):
+            # As who runs the server: a superuser in a container may lack the right.
+            command = ["prlimit", f"--pid={one}", f"--fsize={limit}:"]
+            # A process may have ended since it was looked up.
+            is_server = one == self._process.pid
+            subprocess.run(
+                command, check=is_server, stderr=subprocess.DEVNULL, **identity()
+            )
+
     def promote(self) -> None:
         """Make a standby the primary."""
         self.ask("SELECT pg_promote()")

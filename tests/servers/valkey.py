@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -85,8 +86,12 @@ class Valkey:
         command = [str(self._binary), *self._mode(), "--port", str(self.port)]
         command += ["--bind", "127.0.0.1", "--dir", str(self.folder)]
         command += self._options
+        # A limit of the size of files is then an error like that of a full disk.
+        patient = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*patient, *command], stdout=log, stderr=log
+            )
         until(lambda: self.ask("PING") == b"PONG", "the server answers")
         return self
 
@@ -110,6 +115,13 @@ class Valkey:
 
     def info(self, section: str) -> str:
         return bytes(self.ask("INFO", section)).decode()
+
+    def limit_files(self, size: Optional[int]) -> None:
+        """Let no file become larger, as if the disk was full; None lifts that."""
+        assert self.process is not None
+        unlimited = resource.RLIM_INFINITY
+        limits = (unlimited if size is None else size, unlimited)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
 
     def freeze(self) -> None:
         """Stop it in its tracks, connections left open."""

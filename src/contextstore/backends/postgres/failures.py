@@ -34,6 +34,11 @@ _HOPELESS = (
 # No connection, no right to connect, no resources, no operator's leave, no disk.
 _CANNOT = ("08", "25006", "28", "3D", "42501", "53", "57", "58")
 _DAMAGED = ("XX001", "XX002")
+_FULL = "53100"
+# What a quota or a limit of the size of a file says has no code of its own; it comes
+# from where the server makes a file longer. A text could be in any language.
+_INTERNAL = "XX000"
+_MAKING_LONGER = ("mdextend", "mdzeroextend")
 
 UNDEFINED_TABLE = "42P01"
 UNDEFINED_SCHEMA = "3F000"
@@ -70,6 +75,15 @@ def is_overtaken(error: BaseException) -> bool:
     return code_of(error) in _OVERTAKEN
 
 
+def is_full(error: BaseException) -> bool:
+    """Tell whether the server has no room to store anything."""
+    code = code_of(error)
+    if code != _INTERNAL:
+        return code == _FULL
+    said: Any = getattr(error, "diag", None)
+    return getattr(said, "source_function", None) in _MAKING_LONGER
+
+
 def translated(error: BaseException, location: str) -> BaseException:
     """Return the library's error for one of the driver; others stay what they are."""
     if isinstance(error, ContextStoreError):
@@ -87,6 +101,12 @@ def translated(error: BaseException, location: str) -> BaseException:
         return StorageError(
             f"{location}: the tables of ContextStore are gone; open a new object, "
             f"which makes them, or restore them",
+            location=location,
+        )
+    if is_full(error):
+        return UnavailableError(
+            f"{location}: the disk of the server is full ({code}); the statement "
+            f"stored nothing: make room there, and repeat the call",
             location=location,
         )
     if code in _DAMAGED:

@@ -105,6 +105,13 @@ class Failures:
                 f"{self._location} is busy with another script; try again",
                 location=self._location,
             )
+        fullness = self._fullness(error)
+        if fullness:
+            return UnavailableError(
+                f"{self._location} is full: {fullness}; nothing was stored: make room "
+                f"there, and repeat the call",
+                location=self._location,
+            )
         if isinstance(error, self.driver.ResponseError) and not self.may_pass(error):
             return UnavailableError(
                 f"{self._location} refused a command ({_first_word(error)}); nothing "
@@ -117,6 +124,14 @@ class Failures:
             f"repeating the call with the same ids is safe",
             location=self._location,
         )
+
+    def _fullness(self, error: BaseException) -> str:
+        """Say of what a server has too little; nothing where it has enough."""
+        if isinstance(error, self.driver.OutOfMemoryError):
+            return "it uses all its memory (maxmemory)"
+        if _says(error, "MISCONF"):
+            return "it cannot write its files (MISCONF), as on a full disk"
+        return ""
 
     def _is_refusal(self, error: BaseException) -> bool:
         refusals = (
