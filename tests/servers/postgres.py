@@ -51,6 +51,9 @@ class Postgres:
         folder: an empty directory that whoever runs the server may enter.
         binaries: the folder with its programs.
         settings: what its configuration says beyond the usual.
+
+    Attributes:
+        environment: what it is started with beyond that of this process.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Postgres:
         self.port = free_port()
         self._binaries = binaries
         self._settings = dict(settings or {})
+        self.environment: Dict[str, str] = {}
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     @property
@@ -97,6 +101,7 @@ class Postgres:
                 [str(self._binaries / "postgres"), "-D", str(self.data), *options],
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self.environment},
                 **identity(),
             )
         self._wait()

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 import server_binaries
 
@@ -63,6 +63,9 @@ class Valkey:
         folder: an empty directory for its files.
         binary: its program.
         options: what it is started with beyond the usual, such as ``--appendonly yes``.
+
+    Attributes:
+        environment: what it is started with beyond that of this process.
     """
 
     def __init__(self, folder: Path, binary: Path, *options: str) -> None:
@@ -70,6 +73,7 @@ class Valkey:
         self.port = quiet_port()
         self._binary = binary
         self._options = options
+        self.environment: Dict[str, str] = {}
         self.process: Optional[subprocess.Popen[bytes]] = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -90,7 +94,10 @@ class Valkey:
         patient = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*patient, *command], stdout=log, stderr=log
+                [*patient, *command],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment},
             )
         until(lambda: self.ask("PING") == b"PONG", "the server answers")
         return self
