@@ -23,9 +23,18 @@ _AWAY_CLASS = "08"
 _OVERTAKEN = ("40001", "40P01")
 _BUSY = ("55P03", "57014")
 
-# Parts of what a server says to who may not connect; in another language it is asked
+# Parts of what libpq says of a server that shows no certificate, or one that is not to
+# be trusted.
+_UNTRUSTED = (
+    "certificate verify failed",
+    "root certificate file",
+    "does not match host name",
+    "server does not support SSL",
+)
+# And of what a server says to who may not connect; in another language it is asked
 # again until the time is up.
 _HOPELESS = (
+    *_UNTRUSTED,
     "authentication failed",
     "does not exist",
     "no pg_hba.conf entry",
@@ -117,6 +126,12 @@ def translated(error: BaseException, location: str) -> BaseException:
         )
     # Without a code it is about the connection, or about a value that never left.
     is_cut = code is None and isinstance(error, (driver().OperationalError, OSError))
+    if is_cut and any(part in str(error) for part in _UNTRUSTED):
+        return UnavailableError(
+            f"{location}: the server speaks no TLS, or shows a certificate that nobody "
+            f"vouches for; see the cause, and sslmode and sslrootcert in the DSN",
+            location=location,
+        )
     if is_cut or (code is not None and code.startswith(_CANNOT)):
         return unavailable(location, code or type(error).__name__)
     return StorageError(
