@@ -25,7 +25,7 @@ def servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_concurrent_calls_have_one_order(tmp_path: Path) -> None:
-    report = run_histories(OURS, tmp_path, operations=1440, seed=5, patience=0.02)
+    report = run_histories(OURS, tmp_path, operations=1440, seed=5, patience=0.01)
     assert report.findings == []
     assert report.counts["operations"] == 1440
     assert report.counts["cancelled"] > 50
@@ -36,7 +36,7 @@ def test_concurrent_calls_have_one_order(tmp_path: Path) -> None:
 def test_a_cache_that_is_believed_is_caught(tmp_path: Path) -> None:
     opener = "tests.servers.openers:BelievesTheCache"
     assert (
-        run_histories(opener, tmp_path, operations=720, patience=0.02).count("wrong")
+        run_histories(opener, tmp_path, operations=720, patience=0.01).count("wrong")
         > 0
     )
 

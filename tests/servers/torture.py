@@ -38,7 +38,7 @@ def kills(place: Path, seed: int, progress: Progress) -> FaultReport:
 def histories(place: Path, seed: int, progress: Progress) -> FaultReport:
     """Record concurrent calls on each kind of server, and look for their order."""
     return merged(
-        run_histories(opener, directory, operations=1440, seed=seed, patience=0.02)
+        run_histories(opener, directory, operations=1440, seed=seed, patience=0.008)
         for opener, directory in _openers(place, progress)
     )
 
