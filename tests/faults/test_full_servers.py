@@ -78,16 +78,18 @@ def full_disk() -> Generator[Full, None, None]:
         try:
             server.create()
             server.start()
-            memory = PostgresMemory(server.dsn(), partitions=1, timeout=3.0)
-            yield Full(memory, lambda: _enlarge(disk))
+            memory = PostgresMemory(server.dsn(), partitions=1, timeout=8.0)
+            yield Full(memory, lambda: _enlarge(disk, server))
             memory.sync.close()
         finally:
             server.stop()
             subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def _enlarge(disk: Path) -> None:
+def _enlarge(disk: Path, server: Postgres) -> None:
     subprocess.run(["mount", "-o", "remount,size=256m", str(disk)], check=True)
+    # Where its log did not fit either, not even its recovery may have had room.
+    server.start_if_ended()
 
 
 @contextmanager

@@ -106,6 +106,11 @@ class Postgres:
             )
         self._wait()
 
+    def start_if_ended(self) -> None:
+        """Start it again if it ended by itself, as a supervisor does."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+
     def stop(self) -> None:
         """Stop it at once, in order."""
         self._end(signal.SIGINT)
