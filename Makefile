@@ -50,7 +50,7 @@ mutation: setup vocab ## change the code in small ways and see which changes no 
 bench: setup vocab ## measure beside other libraries, or one room of it: ARGS=storage
 	@TIKTOKEN_CACHE_DIR=$(CURDIR)/.cache/vocab .venv/bin/python -m benchmarks $(ARGS)
 
-torture: setup ## run the fault tools for long and write docs/reliability.md; ARGS for it
+torture: setup servers ## run the fault tools for long and write docs/reliability.md; ARGS for it
 	@.venv/bin/python scripts/torture.py $(ARGS)
 
 clean: ## remove environments, caches and what tools left behind

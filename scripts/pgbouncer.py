@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Optional
+
+import debian
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".cache" / "servers" / "pgbouncer"
@@ -41,33 +40,8 @@ def library_path() -> str:
 
 def provide() -> None:
     """Fetch it where it is not there, and say so where it cannot be had."""
-    if found() is not None:
-        return
-    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        print("NO PGBOUNCER: install it, there is no apt-get here", file=sys.stderr)
-        return
-    print("taking pgbouncer from Debian", flush=True)
-    FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=str(FOLDER.parent)) as place:
-        if not _download(_PACKAGE, place):
-            print("NO PGBOUNCER: apt-get could not fetch it", file=sys.stderr)
-            return
-        for name in _LIBRARIES:
-            _download(name, place)
-        unpacked = Path(place) / "unpacked"
-        for package in Path(place).glob("*.deb"):
-            command = ["dpkg-deb", "-x", str(package), str(unpacked)]
-            subprocess.run(command, check=True)
-        unpacked.rename(FOLDER)
-
-
-def _download(package: str, folder: str) -> bool:
-    silent = subprocess.DEVNULL
-    command = ["apt-get", "download", "-qq", package]
-    done = subprocess.run(
-        command, cwd=folder, stdout=silent, stderr=silent, check=False
-    )
-    return done.returncode == 0
+    if found() is None:
+        debian.provide(_PACKAGE, FOLDER, beside=_LIBRARIES)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+import faketime
 import pgbouncer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,6 +106,7 @@ def provide_all(python: Optional[Path] = None) -> None:
     for package in (POSTGRES, VALKEY):
         provide(package, python=python)
     pgbouncer.provide()
+    faketime.provide()
 
 
 if __name__ == "__main__":

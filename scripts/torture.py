@@ -5,7 +5,8 @@
 Without parts it runs all. A part is done in chunks, each with a seed of its own, and
 stops early after ``--chunks`` or ``--minutes``. What each part found is kept in
 .cache/torture, so that parts may be run one by one; the report holds the last run of
-each. The exit code is how many parts broke a promise.
+each, and of a part that was never run here what it said before. The exit code is how
+many parts broke a promise.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import contextstore
+from contextstore.testing.faults.children import resolve
 from contextstore.testing.faults.crowd import run_crowd, run_first_opens
 from contextstore.testing.faults.damage import run_damage
 from contextstore.testing.faults.disks import run_full_disk, run_read_only
@@ -38,6 +40,7 @@ TARGET = ROOT / "docs" / "reliability.md"
 OURS = "contextstore:SQLiteMemory"
 RELAXED = "tests.faults.mutants:relaxed"
 IN_MEMORY = "tests.faults.mutants:in_memory"
+SERVERS = "tests.servers.torture"
 
 
 class Part(NamedTuple):
@@ -49,6 +52,7 @@ class Part(NamedTuple):
         title: what is done.
         means: what its counts mean, for the report.
         may_lose: True where findings are what is measured.
+        software: says what ran beside this library and Python.
     """
 
     run: Callable[[Path, int, Progress], FaultReport]
@@ -56,6 +60,7 @@ class Part(NamedTuple):
     title: str
     means: str
     may_lose: bool = False
+    software: Callable[[], str] = lambda: f"SQLite {sqlite3.sqlite_version}"
 
 
 def _kills(place: Path, seed: int, progress: Progress) -> FaultReport:
@@ -96,6 +101,21 @@ def _fuzz(place: Path, seed: int, progress: Progress) -> FaultReport:
     file = run_fuzz(RELAXED, str(place / "fuzz.db"), examples=2000, seed_number=seed)
     memory = run_fuzz(IN_MEMORY, "", examples=2000, seed_number=seed)
     return merged([file, memory])
+
+
+def _on_servers(name: str) -> Callable[[Path, int, Progress], FaultReport]:
+    """Return what does a chunk on servers; they are started as the tests start them."""
+
+    def run(place: Path, seed: int, progress: Progress) -> FaultReport:
+        done: FaultReport = resolve(f"{SERVERS}:{name}")(place, seed, progress)
+        return done
+
+    return run
+
+
+def _servers() -> str:
+    software: str = resolve(f"{SERVERS}:software")()
+    return software
 
 
 PARTS: Dict[str, Part] = {
@@ -185,6 +205,43 @@ PARTS: Dict[str, Part] = {
         "(*accepted*), or refused with an InvalidInputError and nothing stored "
         "(*refused*).",
     ),
+    "server-kills": Part(
+        _on_servers("kills"),
+        5,
+        "Servers: SIGKILL of clients",
+        "As with files: a process that writes to four sessions is killed ten times on "
+        "each of four kinds: Postgres, one Valkey, a cluster of six, and Postgres with "
+        "that cluster as its cache. Loads of the last are answered by the cache "
+        "wherever it can.",
+        software=_servers,
+    ),
+    "server-histories": Part(
+        _on_servers("histories"),
+        5,
+        "Servers: histories checked for linearizability",
+        "The histories of files on these four kinds.",
+        software=_servers,
+    ),
+    "server-crowd": Part(
+        _on_servers("crowd"),
+        1,
+        "Servers: many processes",
+        "8 processes append 250 *turns* each to one session, and 8 are the first to "
+        "open a database or namespace, five times, on these four kinds.",
+        software=_servers,
+    ),
+    "failovers": Part(
+        _on_servers("failovers"),
+        3,
+        "Servers: SIGKILL of servers under load",
+        "32 writers (8 for the second) append while a server is killed: a primary of "
+        "Postgres, whose synchronous standby is promoted; a lone Postgres, which is "
+        "started again; a master of a cluster of six (`replicas=1, "
+        'if_fewer="accept"`, `cluster-node-timeout 2000`). Nothing acknowledged may be '
+        "lost or doubled, no writer may hear an error, and after ten seconds all go "
+        "on. *milliseconds without an answer*: the longest pauses, added up.",
+        software=_servers,
+    ),
 }
 
 
@@ -228,7 +285,8 @@ def _run(name: str, seed: int, chunks: Optional[int], minutes: float) -> bool:
             progress(f"{finding.kind}: {finding.where}: {finding.detail}")
         report = merged([report, found])
         seconds = time.monotonic() - begun
-        _keep(name, f"{name} --seed {seed} --chunks {chunk + 1}", report, seconds)
+        command = f"{name} --seed {seed} --chunks {chunk + 1}"
+        _keep(name, command, report, seconds)
         progress(f"chunk {chunk + 1} of {whole}")
         if seconds > 60 * minutes:
             break
@@ -244,7 +302,7 @@ def _keep(name: str, command: str, report: FaultReport, seconds: float) -> None:
         "seconds": round(seconds),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "versions": f"contextstore {contextstore.__version__}, Python "
-        f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
+        f"{platform.python_version()}, {PARTS[name].software()}, "
         f"{platform.system()} {platform.release().split('-')[0]}",
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -253,13 +311,24 @@ def _keep(name: str, command: str, report: FaultReport, seconds: float) -> None:
 
 
 def _write_report() -> None:
+    before = _sections(TARGET.read_text(encoding="utf-8"))
     lines = [_HEAD]
     for name, part in PARTS.items():
         path = RESULTS / f"{name}.json"
         if path.exists():
             lines += _section(part, json.loads(path.read_text(encoding="utf-8")))
+        elif part.title in before:
+            lines.append(before[part.title])
     lines.append(_FOUND)
     TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _sections(page: str) -> Dict[str, str]:
+    """Return the sections of a page by their titles."""
+    sections: Dict[str, str] = {}
+    for section in page.split("\n## ")[1:]:
+        sections[section.partition("\n")[0]] = f"\n## {section}".rstrip("\n")
+    return sections
 
 
 def _section(part: Part, kept: Dict[str, Any]) -> List[str]:
@@ -280,11 +349,12 @@ def _section(part: Part, kept: Dict[str, Any]) -> List[str]:
 _HEAD = """# Reliability
 
 What `SQLiteMemory` keeps when processes are killed, the power is cut, files are damaged
-and many write at once: what was done, how often, and what was found. `make torture`
-does all of it again and writes this page; the tests of every change do a short run of
-each part, and show for each that it catches a backend that breaks the promise
-(`tests/faults/mutants.py`). The tools are `contextstore.testing.faults`, for backends
-of your own, too.
+and many write at once, and what `PostgresMemory`, `RedisMemory` and `TieredMemory` keep
+when clients or servers are killed: what was done, how often, and what was found.
+`make torture` does all of it again and writes this page; the tests of every change do a
+short run of each part, and show for each that it catches a backend that breaks the
+promise (`tests/faults/mutants.py`). The tools are `contextstore.testing.faults`, for
+backends of your own, too.
 
 *promises broken* counts what was lost, partial, changed, silently empty, complained of
 by `verify()` without a reason, or not settled by a repeat of the call."""
@@ -311,6 +381,14 @@ Each of these was mended, and has a test that failed before.
   (`test_nothing_is_left_in_the_unused_space_of_pages`)
 - `verify()` failed with a TypeError over rows that hold values of another type.
   (`test_verify_tells_of_values_of_another_type`)
+- A client whose clock was an hour ahead pruned on a server what was just written.
+  (`test_the_clock_of_a_client_decides_nothing`)
+- `updated_at` of a session of Redis went back with the clock of its server.
+  (`test_the_times_of_a_session_never_go_back`)
+- A quota of the disk of Postgres was an error that did not say so.
+  (`test_a_full_server_is_read_on_and_says_what_is_wrong`)
+- A certificate that nobody vouches for was asked for again, for 15 and 30 seconds.
+  (`test_a_postgres_that_nobody_vouches_for_is_refused_at_once`)
 
 What no load can see: a damaged log that gives an earlier state; for a `k`, the newest
 messages of the session made last where their entries are lost from the index of

@@ -91,6 +91,7 @@ class TestPruneByAge:
         days.ago = 10
         memory.save_context("s", numbered(1, 4))
         version = memory.session_info("s").version
+        days.ago = 0
         assert memory.prune(older_than=A_DAY, dry_run=True).message_count == 4
         assert memory.session_info("s").version == version
         assert len(ids(memory)) == 4

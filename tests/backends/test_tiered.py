@@ -16,7 +16,7 @@ from contextstore import (
     TieredMemory,
     UnavailableError,
 )
-from contextstore.backends.tiered import Block, newest
+from contextstore.backends.tiered.blocks import Block, newest
 from contextstore.errors import ConfigurationError, ConflictError, CorruptDataError
 from contextstore.testing.memory_suite import bare, message, numbered
 

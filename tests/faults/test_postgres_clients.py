@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from pathlib import Path
 
 import pytest
 
+from contextstore import PostgresMemory
 from contextstore.testing.faults.crowd import run_crowd, run_first_opens
 from contextstore.testing.faults.histories import run_histories
 from tests.servers import openers
-from tests.servers.shared import postgres_server
+from tests.servers.many import Work, worked
+from tests.servers.shared import database_of, postgres_server
 
 OURS = "tests.servers.openers:postgres"
 
@@ -36,3 +40,21 @@ def test_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
 def test_all_may_be_the_first(tmp_path: Path) -> None:
     report = run_first_opens(OURS, tmp_path, processes=4, files=3)
     assert report.findings == []
+
+
+def test_many_sessions_from_many_tasks(tmp_path: Path) -> None:
+    """Be short for the 10,000 sessions of `python -m tests.servers.many`."""
+    name = f"test-{uuid.uuid4().hex}"
+    address = f"{database_of(tmp_path)}?application_name={name}"
+    memory = PostgresMemory(address, partitions=4, pool_size=6)
+    count = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'"
+
+    async def run() -> Work:
+        work = await worked(memory, 1500)
+        # None is closed while the loop runs.
+        assert 0 < postgres_server().ask(count)[0][0] <= 6
+        return work
+
+    work = asyncio.run(run())
+    assert (work.missing, work.wrong) == (0, 0)
+    memory.sync.close()

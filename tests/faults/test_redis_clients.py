@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Optional, Set
 
 import pytest
 
 from contextstore import RedisMemory
 from contextstore.testing.faults.crowd import run_crowd, run_first_opens
 from contextstore.testing.faults.histories import run_histories
-from contextstore.testing.memory_suite import message
 from tests.servers import openers
+from tests.servers.many import worked
 from tests.servers.shared_valkey import cluster, valkey
 from tests.servers.valkey import namespace
 
@@ -45,27 +44,8 @@ def test_all_may_be_the_first(url: str, tmp_path: Path) -> None:
 
 
 def test_many_sessions_from_many_tasks(url: str, tmp_path: Path) -> None:
-    """Be short for the 10,000 sessions of `python -m benchmarks.servers.redis`."""
+    """Be short for the 10,000 sessions of `python -m tests.servers.many`."""
     memory = RedisMemory(url, namespace=namespace(tmp_path))
-    numbers = iter(range(1500))
-
-    async def work() -> None:
-        for number in numbers:
-            await memory.append_context(f"s{number}", [message(1)], create=True)
-            await memory.append_context(f"s{number}", [message(2)])
-            assert len(await memory.load_context(f"s{number}", 5)) == 2
-
-    async def run() -> None:
-        await asyncio.gather(*(work() for _ in range(64)))
-        listed: Set[str] = set()
-        cursor: Optional[str] = None
-        while True:
-            page = await memory.list_sessions(limit=500, cursor=cursor)
-            listed.update(one.session_id for one in page.sessions)
-            cursor = page.cursor
-            if cursor is None:
-                break
-        assert listed == {f"s{number}" for number in range(1500)}
-        await memory.close()
-
-    asyncio.run(run())
+    work = asyncio.run(worked(memory, 1500))
+    assert (work.missing, work.wrong) == (0, 0)
+    memory.sync.close()

@@ -51,6 +51,9 @@ class Postgres:
         folder: an empty directory that whoever runs the server may enter.
         binaries: the folder with its programs.
         settings: what its configuration says beyond the usual.
+
+    Attributes:
+        environment: what it is started with beyond that of this process.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Postgres:
         self.port = free_port()
         self._binaries = binaries
         self._settings = dict(settings or {})
+        self.environment: Dict[str, str] = {}
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     @property
@@ -97,9 +101,15 @@ class Postgres:
                 [str(self._binaries / "postgres"), "-D", str(self.data), *options],
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self.environment},
                 **identity(),
             )
         self._wait()
+
+    def start_if_ended(self) -> None:
+        """Start it again if it ended by itself, as a supervisor does."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
 
     def stop(self) -> None:
         """Stop it at once, in order."""
@@ -118,6 +128,20 @@ class Postgres:
         self._process = None
         # Its successor would take these for a server that still runs.
         (self.data / "postmaster.pid").unlink()
+
+    def limit_files(self, size: Optional[int]) -> None:
+        """Let no file become larger, as if the disk was full; None lifts that."""
+        if self._process is None:
+            return
+        limit = "unlimited" if size is None else str(size)
+        for one in (self._process.pid, *_children(self._process.pid)):
+            # As who runs the server: a superuser in a container may lack the right.
+            command = ["prlimit", f"--pid={one}", f"--fsize={limit}:"]
+            # A process may have ended since it was looked up.
+            is_server = one == self._process.pid
+            subprocess.run(
+                command, check=is_server, stderr=subprocess.DEVNULL, **identity()
+            )
 
     def promote(self) -> None:
         """Make a standby the primary."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 import server_binaries
 
@@ -62,6 +63,9 @@ class Valkey:
         folder: an empty directory for its files.
         binary: its program.
         options: what it is started with beyond the usual, such as ``--appendonly yes``.
+
+    Attributes:
+        environment: what it is started with beyond that of this process.
     """
 
     def __init__(self, folder: Path, binary: Path, *options: str) -> None:
@@ -69,6 +73,7 @@ class Valkey:
         self.port = quiet_port()
         self._binary = binary
         self._options = options
+        self.environment: Dict[str, str] = {}
         self.process: Optional[subprocess.Popen[bytes]] = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -85,8 +90,15 @@ class Valkey:
         command = [str(self._binary), *self._mode(), "--port", str(self.port)]
         command += ["--bind", "127.0.0.1", "--dir", str(self.folder)]
         command += self._options
+        # A limit of the size of files is then an error like that of a full disk.
+        patient = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*patient, *command],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment},
+            )
         until(lambda: self.ask("PING") == b"PONG", "the server answers")
         return self
 
@@ -110,6 +122,13 @@ class Valkey:
 
     def info(self, section: str) -> str:
         return bytes(self.ask("INFO", section)).decode()
+
+    def limit_files(self, size: Optional[int]) -> None:
+        """Let no file become larger, as if the disk was full; None lifts that."""
+        assert self.process is not None
+        unlimited = resource.RLIM_INFINITY
+        limits = (unlimited if size is None else size, unlimited)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
 
     def freeze(self) -> None:
         """Stop it in its tracks, connections left open."""

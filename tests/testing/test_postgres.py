@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import settings
+
 from contextstore import (
     MemoryBackend,
     PgVectorStore,
@@ -13,6 +15,7 @@ from contextstore import (
 from contextstore.testing import (
     MemoryBackendConformance,
     RetrievalBackendConformance,
+    memory_machine,
 )
 from tests.servers.shared import database_of
 
@@ -37,3 +40,14 @@ class TestPostgresVectors(RetrievalBackendConformance):
 
     def reopen(self, tmp_path: Path) -> RetrievalBackend:
         return self.make(tmp_path)
+
+
+def postgres(directory: Path) -> MemoryBackend:
+    return PostgresMemory(database_of(directory), partitions=4)
+
+
+TestHistories = memory_machine(
+    postgres, reopen=postgres, capabilities=ALL - {"backup"}
+).TestCase
+
+TestHistories.settings = settings(max_examples=15, stateful_step_count=20)

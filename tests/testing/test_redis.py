@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import settings
+
 from contextstore import (
     MemoryBackend,
     PostgresMemory,
@@ -11,7 +13,7 @@ from contextstore import (
     SQLiteMemory,
     TieredMemory,
 )
-from contextstore.testing import MemoryBackendConformance
+from contextstore.testing import MemoryBackendConformance, memory_machine
 from tests.servers.shared import database_of
 from tests.servers.shared_valkey import cluster, valkey
 from tests.servers.valkey import namespace
@@ -62,3 +64,24 @@ class TestTieredOnPostgres(MemoryBackendConformance):
 
     def reopen(self, tmp_path: Path) -> MemoryBackend:
         return self.make(tmp_path)
+
+
+def valkey_memory(directory: Path) -> MemoryBackend:
+    return RedisMemory(valkey().url, namespace=namespace(directory))
+
+
+def tiered(directory: Path) -> MemoryBackend:
+    record = PostgresMemory(database_of(directory), partitions=4)
+    cache = RedisMemory(valkey().url, namespace=namespace(directory))
+    return TieredMemory(record, cache, window=5)
+
+
+TestValkeyHistories = memory_machine(
+    valkey_memory, reopen=valkey_memory, capabilities=ALL - {"backup"}
+).TestCase
+TestTieredHistories = memory_machine(
+    tiered, reopen=tiered, capabilities=ALL - {"backup"}
+).TestCase
+
+TestValkeyHistories.settings = settings(max_examples=15, stateful_step_count=20)
+TestTieredHistories.settings = settings(max_examples=15, stateful_step_count=20)

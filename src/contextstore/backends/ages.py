@@ -17,10 +17,13 @@ class Age(NamedTuple):
     Attributes:
         written_before: milliseconds since 1970: what the store wrote before.
         keep_last: what is not among the newest so many of its session.
+        older_than: milliseconds: what the store wrote longer ago, by its own clock.
+            ``by`` makes ``written_before`` of it.
     """
 
     written_before: Optional[int]
     keep_last: Optional[int]
+    older_than: Optional[int] = None
 
     @classmethod
     def of(cls, older_than: Any, keep_last: Any) -> Age:
@@ -36,13 +39,24 @@ class Age(NamedTuple):
             )
         if keep_last is not None:
             keep_last = messages.validate_k(keep_last)
+        if isinstance(older_than, timedelta):
+            return cls(None, keep_last, _length(older_than))
         return cls(None if older_than is None else _moment(older_than), keep_last)
+
+    def by(self, now: int) -> Age:
+        """Return the same with nothing in it that hangs on a clock.
+
+        Args:
+            now: by the clock of who wrote the messages, in milliseconds since 1970;
+                that of who prunes them may be another.
+        """
+        if self.older_than is None:
+            return self
+        return Age(now - self.older_than, self.keep_last)
 
 
 def _moment(older_than: Any) -> int:
-    """Return milliseconds since 1970 for an age or a time."""
-    if isinstance(older_than, timedelta):
-        older_than = _ago(older_than)
+    """Return milliseconds since 1970 for a time."""
     if not isinstance(older_than, datetime) or older_than.tzinfo is None:
         raise InvalidInputError(
             "older_than has to be a timedelta, or a datetime with a time zone",
@@ -51,13 +65,15 @@ def _moment(older_than: Any) -> int:
     return int(older_than.timestamp() * 1000)
 
 
-def _ago(age: timedelta) -> datetime:
+def _length(age: timedelta) -> int:
     try:
-        return datetime.now(timezone.utc) - age
+        # Only to see that there was such a time: whose clock counts is not known here.
+        _ = datetime.now(timezone.utc) - age
     except OverflowError:
         raise InvalidInputError(
             "older_than reaches beyond the years 1 to 9999", path="older_than"
         ) from None
+    return age // timedelta(milliseconds=1)
 
 
 def whole_groups(records: Sequence[Record], length: int) -> List[Record]:

@@ -23,9 +23,18 @@ _AWAY_CLASS = "08"
 _OVERTAKEN = ("40001", "40P01")
 _BUSY = ("55P03", "57014")
 
-# Parts of what a server says to who may not connect; in another language it is asked
+# Parts of what libpq says of a server that shows no certificate, or one that is not to
+# be trusted.
+_UNTRUSTED = (
+    "certificate verify failed",
+    "root certificate file",
+    "does not match host name",
+    "server does not support SSL",
+)
+# And of what a server says to who may not connect; in another language it is asked
 # again until the time is up.
 _HOPELESS = (
+    *_UNTRUSTED,
     "authentication failed",
     "does not exist",
     "no pg_hba.conf entry",
@@ -34,6 +43,11 @@ _HOPELESS = (
 # No connection, no right to connect, no resources, no operator's leave, no disk.
 _CANNOT = ("08", "25006", "28", "3D", "42501", "53", "57", "58")
 _DAMAGED = ("XX001", "XX002")
+_FULL = "53100"
+# What a quota or a limit of the size of a file says has no code of its own; it comes
+# from where the server makes a file longer. A text could be in any language.
+_INTERNAL = "XX000"
+_MAKING_LONGER = ("mdextend", "mdzeroextend")
 
 UNDEFINED_TABLE = "42P01"
 UNDEFINED_SCHEMA = "3F000"
@@ -70,6 +84,15 @@ def is_overtaken(error: BaseException) -> bool:
     return code_of(error) in _OVERTAKEN
 
 
+def is_full(error: BaseException) -> bool:
+    """Tell whether the server has no room to store anything."""
+    code = code_of(error)
+    if code != _INTERNAL:
+        return code == _FULL
+    said: Any = getattr(error, "diag", None)
+    return getattr(said, "source_function", None) in _MAKING_LONGER
+
+
 def translated(error: BaseException, location: str) -> BaseException:
     """Return the library's error for one of the driver; others stay what they are."""
     if isinstance(error, ContextStoreError):
@@ -89,6 +112,12 @@ def translated(error: BaseException, location: str) -> BaseException:
             f"which makes them, or restore them",
             location=location,
         )
+    if is_full(error):
+        return UnavailableError(
+            f"{location}: the disk of the server is full ({code}); the statement "
+            f"stored nothing: make room there, and repeat the call",
+            location=location,
+        )
     if code in _DAMAGED:
         return CorruptDataError(
             f"{location}: the server found damage in its files ({code}); restore it "
@@ -97,6 +126,12 @@ def translated(error: BaseException, location: str) -> BaseException:
         )
     # Without a code it is about the connection, or about a value that never left.
     is_cut = code is None and isinstance(error, (driver().OperationalError, OSError))
+    if is_cut and any(part in str(error) for part in _UNTRUSTED):
+        return UnavailableError(
+            f"{location}: the server speaks no TLS, or shows a certificate that nobody "
+            f"vouches for; see the cause, and sslmode and sslrootcert in the DSN",
+            location=location,
+        )
     if is_cut or (code is not None and code.startswith(_CANNOT)):
         return unavailable(location, code or type(error).__name__)
     return StorageError(

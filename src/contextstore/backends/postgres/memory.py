@@ -313,6 +313,8 @@ class PostgresMemory(MemoryBackend):
         if session_id is not None:
             messages.validate_session_id(session_id)
         age = Age.of(older_than, keep_last)
+        if age.older_than is not None:
+            age = age.by(await rows.clock(self._engine))
         names = [session_id] if session_id is not None else await self._all_ids()
         removed: Dict[str, Tuple[str, ...]] = {}
         for name in names:

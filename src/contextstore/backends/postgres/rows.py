@@ -157,6 +157,12 @@ def opened(
     return messages.decode_whole(bodies)
 
 
+async def clock(engine: Engine) -> int:
+    """Return what the clock of the server says, in milliseconds since 1970."""
+    found = await engine.fetch(f"SELECT {NOW}", {})
+    return int(found[0][0])
+
+
 async def find_state(session: Session, place: Place) -> Optional[State]:
     """Return the state of a session, or None where it does not exist."""
     found = await session.fetch(_LOAD_STATE, {"session": place.key})

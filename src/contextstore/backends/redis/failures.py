@@ -52,7 +52,9 @@ class Failures:
         if isinstance(error, NotConfirmedError):
             return True
         lost = (self.driver.ConnectionError, self.driver.TimeoutError, OSError)
-        return isinstance(error, lost) and not self._is_refusal(error)
+        if _is_untrusted(error) or self._is_refusal(error):
+            return False
+        return isinstance(error, lost)
 
     def may_pass(self, error: BaseException) -> bool:
         """Tell whether the same may succeed a little later."""
@@ -93,6 +95,11 @@ class Failures:
             )
         if not isinstance(error, (self.driver.RedisError, OSError)):
             return error
+        if _is_untrusted(error):
+            return ConfigurationError(
+                f"{self._location} shows a certificate that nobody vouches for; see "
+                f"the cause, and ssl_ca_certs after the question mark of the address"
+            )
         if self._is_refusal(error):
             return ConfigurationError(
                 f"{self._location} refused the user or the password, or one of the "
@@ -103,6 +110,13 @@ class Failures:
         if _says(error, "BUSY "):
             return BusyError(
                 f"{self._location} is busy with another script; try again",
+                location=self._location,
+            )
+        fullness = self._fullness(error)
+        if fullness:
+            return UnavailableError(
+                f"{self._location} is full: {fullness}; nothing was stored: make room "
+                f"there, and repeat the call",
                 location=self._location,
             )
         if isinstance(error, self.driver.ResponseError) and not self.may_pass(error):
@@ -118,6 +132,14 @@ class Failures:
             location=self._location,
         )
 
+    def _fullness(self, error: BaseException) -> str:
+        """Say of what a server has too little; nothing where it has enough."""
+        if isinstance(error, self.driver.OutOfMemoryError):
+            return "it uses all its memory (maxmemory)"
+        if _says(error, "MISCONF"):
+            return "it cannot write its files (MISCONF), as on a full disk"
+        return ""
+
     def _is_refusal(self, error: BaseException) -> bool:
         refusals = (
             self.driver.AuthenticationError,
@@ -125,6 +147,19 @@ class Failures:
             self.driver.NoPermissionError,
         )
         return isinstance(error, refusals) or _says(error, "NOAUTH", "WRONGPASS")
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    """Tell whether the certificate of a server was refused, beneath what redis-py says.
+
+    By its name: a Python may have been built without the module ``ssl``.
+    """
+    beneath: Optional[BaseException] = error
+    while beneath is not None:
+        if type(beneath).__name__ == "SSLCertVerificationError":
+            return True
+        beneath = beneath.__cause__ or beneath.__context__
+    return False
 
 
 def _says(error: BaseException, *beginnings: str) -> bool:

@@ -76,6 +76,13 @@ async def _head_field(room: Room, session_id: str, name: str) -> Optional[bytes]
     return value
 
 
+async def clock_of(room: Room, session_id: str) -> int:
+    """Return what the clock of the server of a session says, in milliseconds."""
+    key = room.keys(session_id).head
+    (seconds, microseconds), _ = await room.link.ask(Request(key, ("TIME",)))
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
 async def info(room: Room, session_id: str) -> SessionInfo:
     """Describe one session."""
     (found,) = await infos(room, [session_id])

@@ -21,7 +21,7 @@ from contextstore.backends.records import (
 )
 from contextstore.backends.redis import layout
 from contextstore.backends.redis.layout import Element
-from contextstore.backends.redis.reading import load_summaries, metadata_of
+from contextstore.backends.redis.reading import clock_of, load_summaries, metadata_of
 from contextstore.backends.redis.room import Change, Room, Snapshot, new_version
 from contextstore.backends.redis.scripts import APPEND, DELETE, SUMMARIZE
 from contextstore.backends.results import WriteResult
@@ -313,6 +313,8 @@ async def prune_session(
 ) -> Tuple[str, ...]:
     """Remove what is old from one session, and return the ids of what went."""
     patience = room.patience(session_id)
+    if age.older_than is not None:
+        age = age.by(await clock_of(room, session_id))
     while True:
         seen = await room.read(session_id, "last", "")
         if seen is None:

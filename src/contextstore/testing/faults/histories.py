@@ -37,7 +37,7 @@ _CLIENTS = 6
 _OPERATIONS = 40
 # Threads cannot be cancelled, and many calls end first: it comes to a tenth or more.
 _CANCELLED = 0.7
-_LONGEST_PATIENCE = 0.004
+_PATIENCE = 0.004
 
 Call = Callable[[Any], Any]
 
@@ -45,13 +45,18 @@ Call = Callable[[Any], Any]
 class Client:
     """Choose calls by chance, and keep what came of them.
 
+    Args:
+        name: what its choices follow from.
+        patience: seconds after which it cancels a call at the latest, if it does.
+
     Attributes:
         operations: what was done.
         faults: errors that none of the calls may raise.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, patience: float) -> None:
         self.chance = random.Random(name)
+        self.patience = patience
         self.operations: List[Operation] = []
         self.faults: List[str] = []
         self._name = name.replace("/", "-")
@@ -178,7 +183,7 @@ async def _work_in_task(client: Client, backend: MemoryBackend, count: int) -> N
     for _ in range(count):
         planned, call = client.choose()
         is_cancelled = client.chance.random() < _CANCELLED
-        patience = client.chance.random() * _LONGEST_PATIENCE if is_cancelled else None
+        patience = client.chance.random() * client.patience if is_cancelled else None
         planned = planned._replace(start=time.monotonic_ns())
         try:
             client.succeeded(planned, call, await _cancelled(call(backend), patience))
@@ -231,10 +236,15 @@ _CROWDS = {"threads": _as_threads, "tasks": _as_tasks, "loops": _as_loops}
 
 
 def work(
-    opener: str, path: str, crowd: str, names: List[str], count: int
+    opener: str,
+    path: str,
+    crowd: str,
+    names: List[str],
+    count: int,
+    patience: float = _PATIENCE,
 ) -> Tuple[List[Operation], List[str]]:
     """Let clients work as threads, tasks or tasks of two loops on one object."""
-    clients = [Client(name) for name in names]
+    clients = [Client(name, patience) for name in names]
     backend = open_backend(opener, path)
     _CROWDS[crowd](backend, clients, count)
     backend.sync.close()
@@ -244,15 +254,13 @@ def work(
     )
 
 
-def work_in_child(
-    opener: str, path: str, crowd: str, names: List[str], count: int
-) -> None:
+def work_in_child(**arguments: Any) -> None:
     """Let clients work in a process of its own, and print what they did."""
-    print(json.dumps(work(opener, path, crowd, names, count)))
+    print(json.dumps(work(**arguments)))
 
 
 def _work_in_processes(
-    opener: str, path: str, names: List[str]
+    opener: str, path: str, names: List[str], patience: float
 ) -> Tuple[List[Operation], List[str]]:
     children = [
         start(
@@ -262,6 +270,7 @@ def _work_in_processes(
             crowd=crowd,
             names=part,
             count=_OPERATIONS,
+            patience=patience,
         )
         for crowd, part in (("tasks", names[::2]), ("loops", names[1::2]))
     ]
@@ -284,6 +293,7 @@ def run_histories(
     *,
     operations: int,
     seed: int = 1,
+    patience: float = _PATIENCE,
     progress: Progress = quiet,
 ) -> FaultReport:
     """Record so many concurrent operations, and check each session's history.
@@ -296,6 +306,9 @@ def run_histories(
     Args:
         opener: ``package.module:function``; called with a path, it gives the backend,
             which has ``session_info`` and ``expected_version``.
+        patience: seconds after which a call is cancelled at the latest, if it is. Let
+            it be longer than most calls take: a history of which most is cancelled
+            tells little, and takes minutes to check.
     """
     reports: List[FaultReport] = []
     crowds = ("threads", "tasks", "loops", "tasks", "loops", "processes")
@@ -306,9 +319,9 @@ def run_histories(
         path = str(directory / f"history{number}.db")
         names = [f"{seed}/{number}/{client}" for client in range(_CLIENTS)]
         if crowd == "processes":
-            done, faults = _work_in_processes(opener, path, names)
+            done, faults = _work_in_processes(opener, path, names, patience)
         else:
-            done, faults = work(opener, path, crowd, names, _OPERATIONS)
+            done, faults = work(opener, path, crowd, names, _OPERATIONS, patience)
         reports.append(_judged(done, faults, f"round {number}, {crowd}"))
         if number % 20 == 19 or number == rounds - 1:
             progress(f"{(number + 1) * a_round} of {rounds * a_round} operations")

@@ -10,7 +10,7 @@
 -- the time of four values.
 local HEADER = 10 -- position and time, which only this side can know
 
-local head = redis.call('HMGET', KEYS[1], 'v', 'b', 'n', 'p')
+local head = redis.call('HMGET', KEYS[1], 'v', 'b', 'n', 'p', 'u')
 local created = not head[1]
 if created and redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then
   return 'headless'
@@ -53,7 +53,10 @@ if ARGV[1] ~= '' and changes and ARGV[1] ~= current then
 end
 
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local clock = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Never back: the server before a failover may have been ahead. What expires does so by
+-- the clock as it is.
+local now = math.max(clock, tonumber(head[5] or 0))
 if #fresh == 0 and not created then
   if ARGV[4] == '1' then
     -- WAIT counts from the last write of a connection, so there has to be one.
@@ -91,13 +94,13 @@ if pinned ~= (head[4] or '') then
 end
 if ARGV[3] ~= '' then
   for _, key in ipairs(KEYS) do
-    redis.call('PEXPIREAT', key, string.format('%.0f', now + ARGV[3]))
+    redis.call('PEXPIREAT', key, string.format('%.0f', clock + ARGV[3]))
   end
 elseif count == 0 and not created then
   -- The head may have to expire: the keys that are new go with it.
   local left = redis.call('PTTL', KEYS[1])
   for _, key in ipairs(left > 0 and KEYS or {}) do
-    redis.call('PEXPIREAT', key, string.format('%.0f', now + left))
+    redis.call('PEXPIREAT', key, string.format('%.0f', clock + left))
   end
 end
 return string.format('ok %s %s %.0f', before, version, now)

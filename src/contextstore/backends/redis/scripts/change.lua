@@ -14,8 +14,11 @@
 -- Gives "ok <version> <time>", "stale" where the session changed meanwhile, or
 -- "headless" where the server lost a key of it.
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local head = redis.call('HMGET', KEYS[1], 'v', 't', 'n')
+local clock = time[1] * 1000 + math.floor(time[2] / 1000)
+local head = redis.call('HMGET', KEYS[1], 'v', 't', 'n', 'u')
+-- Never back: the server before a failover may have been ahead. What expires does so by
+-- the clock as it is.
+local now = math.max(clock, tonumber(head[4] or 0))
 if head[1] and head[2] == ARGV[2] then
   -- A repeat of what was done. WAIT needs a write to count from.
   redis.call('HSET', KEYS[1], 't', ARGV[2])
@@ -80,13 +83,13 @@ if ARGV[8] ~= '' then
 end
 if ARGV[7] ~= '' then
   for _, key in ipairs(KEYS) do
-    redis.call('PEXPIREAT', key, string.format('%.0f', now + ARGV[7]))
+    redis.call('PEXPIREAT', key, string.format('%.0f', clock + ARGV[7]))
   end
 else
   -- The head may have to expire: a key that is new, or was emptied, goes with it.
   local left = redis.call('PTTL', KEYS[1])
   for _, key in ipairs(left > 0 and KEYS or {}) do
-    redis.call('PEXPIREAT', key, string.format('%.0f', now + left))
+    redis.call('PEXPIREAT', key, string.format('%.0f', clock + left))
   end
 end
 return string.format('ok %s %.0f', ARGV[3], now)

@@ -6,30 +6,19 @@ acknowledged gives a version to no two states, so an old entry can be useless bu
 wrong, whatever became of the cache meanwhile. A record that goes back, as after the
 restore of a backup or a failover that loses writes, counts on from an older state, and
 may give a version again: the cache has to be emptied then.
-
-A cached message says of which block it is: what an append made of version ``before``
-into ``version``, or a fill that shows the session at ``version``. The newest messages
-are served where blocks lead from one to the next without a gap up to the version of
-the record. So a writer adds its block without reading the cache: where it does not fit
-what lies there, nobody will read over the gap, and the next load fills the entry anew.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 from dataclasses import replace
-from functools import partial
 from typing import (
     Any,
     Awaitable,
-    Callable,
     ClassVar,
     Dict,
     List,
     Mapping,
-    NamedTuple,
     Optional,
     Sequence,
     TypeVar,
@@ -49,19 +38,13 @@ from contextstore.backends.results import (
     VerifyReport,
     WriteResult,
 )
+from contextstore.backends.tiered.blocks import Block, newest
+from contextstore.backends.tiered.cache import Cache
 from contextstore.backends.writes import with_options
-from contextstore.errors import (
-    ConfigurationError,
-    ConflictError,
-    CorruptDataError,
-    NotFoundError,
-    SessionNotFoundError,
-)
+from contextstore.errors import ConfigurationError, SessionNotFoundError
 from contextstore.messages import Message
 
 T = TypeVar("T")
-
-_logger = logging.getLogger("contextstore")
 
 
 class TieredMemory(MemoryBackend):
@@ -87,7 +70,6 @@ class TieredMemory(MemoryBackend):
 
     Attributes:
         cache_hits: how many loads the cache served.
-        cache_failures: how often it could not be asked.
 
     Raises:
         ConfigurationError: the record does not tell versions, or both are the same.
@@ -113,12 +95,14 @@ class TieredMemory(MemoryBackend):
         if record is cache:
             raise ConfigurationError("the record cannot be its own cache")
         self._record = record
-        self._cache = cache
+        self._cache = Cache(cache, retry_after)
         self._window = messages.validate_limit(window, "window")
-        self._retry_after = retry_after
-        self._left_alone_until = 0.0
-        self.cache_failures: int = 0
         self.cache_hits: int = 0
+
+    @property
+    def cache_failures(self) -> int:
+        """Give how often the cache could not be asked."""
+        return self._cache.failures
 
     async def load_context(
         self, session_id: str, k: Optional[int] = None
@@ -134,8 +118,8 @@ class TieredMemory(MemoryBackend):
         version = await self._version(session_id)
         if version is None:
             return []
-        cached = await self._tried(
-            session_id, lambda: self._cache.load_context(session_id, k)
+        cached = await self._cache.tried(
+            session_id, lambda cache: cache.load_context(session_id, k)
         )
         found = newest(cached or [], version, k)
         if found is not None:
@@ -177,14 +161,20 @@ class TieredMemory(MemoryBackend):
             expected_version=expected_version,
         )
         written = await self._of_record(append(session_id, context))
-        if written is not None and written.before is not None and not self._is_down:
+        if (
+            written is not None
+            and written.before is not None
+            and not self._cache.is_down
+        ):
             await self._add(session_id, context, written, written.before)
         return written
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session from the record, and then from the cache."""
         await self._of_record(self._record.delete_session(session_id))
-        await self._tried(session_id, lambda: self._cache.delete_session(session_id))
+        await self._cache.tried(
+            session_id, lambda cache: cache.delete_session(session_id)
+        )
 
     async def delete_interaction(
         self, session_id: str, interaction_id: str
@@ -304,9 +294,9 @@ class TieredMemory(MemoryBackend):
             )
         except SessionNotFoundError:
             # A call before may have been cut short when only the copy was left.
-            await self._erase_copies([session_id] if session_id else [])
+            await self._cache.erase([session_id] if session_id else [])
             raise
-        is_purged = await self._erase_copies(receipt.session_ids)
+        is_purged = await self._cache.erase(receipt.session_ids)
         return replace(receipt, purged=receipt.purged and is_purged)
 
     async def search_text(
@@ -356,11 +346,15 @@ class TieredMemory(MemoryBackend):
         loaded = await self._of_record(
             self._record.load_context(session_id, self._window)
         )
-        if loaded and not self._is_down and await self._version(session_id) == version:
+        if (
+            loaded
+            and not self._cache.is_down
+            and await self._version(session_id) == version
+        ):
             block = Block(None, version, len(loaded) < self._window)
             copies = block.copies(loaded)
-            await self._tried(
-                session_id, lambda: self._cache.save_context(session_id, copies)
+            await self._cache.tried(
+                session_id, lambda cache: cache.save_context(session_id, copies)
             )
         return loaded
 
@@ -381,123 +375,13 @@ class TieredMemory(MemoryBackend):
             if tuple(one["id"] for one in stored) != written.ids:
                 return
         copies = Block(before, written.version, is_whole=False).copies(stored)
-        added = await self._tried(
-            session_id, lambda: self._cache.append_context(session_id, copies)
+        added = await self._cache.tried(
+            session_id, lambda cache: cache.append_context(session_id, copies)
         )
         if added is not None and written.version // self._window > (
             before // self._window
         ):
-            await self._tried(
+            await self._cache.tried(
                 session_id,
-                lambda: self._cache.prune(session_id, keep_last=self._window),
+                lambda cache: cache.prune(session_id, keep_last=self._window),
             )
-
-    async def _erase_copies(self, session_ids: Sequence[str]) -> bool:
-        """Erase sessions from the cache; False where that may have failed."""
-        failures = self.cache_failures
-        for one in session_ids:
-            erase = partial(self._cache.erase, session_id=one)
-            await self._tried(one, erase, always=True)
-        return self.cache_failures == failures
-
-    @property
-    def _is_down(self) -> bool:
-        return time.monotonic() < self._left_alone_until
-
-    async def _tried(
-        self,
-        session_id: str,
-        ask: Callable[[], Awaitable[T]],
-        *,
-        always: bool = False,
-    ) -> Optional[T]:
-        """Ask the cache for a session; None where it has nothing, or is down."""
-        if self._is_down and not always:
-            return None
-        try:
-            return await reach(self._cache, ask())
-        except (NotFoundError, ConflictError):
-            # There is no entry, or one that does not fit: the next load makes it anew.
-            return None
-        except CorruptDataError:
-            # One entry is damaged, or half evicted, which says nothing of the others.
-            await self._drop(session_id)
-            return None
-        except Exception as error:
-            self._leave_alone(error)
-            return None
-
-    async def _drop(self, session_id: str) -> None:
-        """Take a damaged entry out of the cache: the next load makes it anew."""
-        try:
-            await reach(self._cache, self._cache.delete_session(session_id))
-        except NotFoundError:
-            return
-        except Exception as error:
-            self._leave_alone(error)
-
-    def _leave_alone(self, error: Exception) -> None:
-        """Count a failure of the cache, and do not ask it for some time."""
-        self.cache_failures += 1
-        self._left_alone_until = time.monotonic() + self._retry_after
-        _logger.warning(
-            "the cache failed (%s); loads go to the record for %s seconds",
-            type(error).__name__,
-            self._retry_after,
-        )
-
-
-class Block(NamedTuple):
-    """Say which messages were cached together.
-
-    Attributes:
-        before: the version that they were appended to; None for a fill.
-        version: the version that has them at its end.
-        is_whole: whether they are all that the session has.
-    """
-
-    before: Optional[int]
-    version: int
-    is_whole: bool
-
-    def copies(self, stored: Sequence[Message]) -> List[Message]:
-        """Return what the cache keeps of messages."""
-        return [
-            {
-                "id": one["id"],
-                # It is there so that no store fills one in.
-                "timestamp": "",
-                "of": [*self, index, len(stored)],
-                "copy": messages.encode(one).decode("utf-8"),
-            }
-            for index, one in enumerate(stored)
-        ]
-
-
-def newest(copies: Sequence[Message], version: int, k: int) -> Optional[List[Message]]:
-    """Return the newest messages of a version; None where copies do not show them.
-
-    Args:
-        copies: the newest of the cache, at most ``k``.
-        version: that of the session.
-        k: how many are wanted; fewer come only of a session that has no more.
-    """
-    wanted: Optional[int] = version
-    following: Optional[int] = None
-    is_start = False
-    try:
-        for one in reversed(copies):
-            before, after, is_whole, index, count = one["of"]
-            last = count - 1 if following is None else following - 1
-            if wanted is None or (after, index) != (wanted, last):
-                return None
-            following = index or None
-            is_start = index == 0 and before is None and is_whole
-            if index == 0:
-                wanted = before
-        if not copies or (len(copies) < k and not is_start):
-            return None
-        return [messages.decode(one["copy"].encode("utf-8")) for one in copies]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        # Somebody else wrote there.
-        return None
