@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import inspect
@@ -72,6 +73,8 @@ def test_what_fits_is_kept_whole() -> None:
         "truncated_ids": [],
         "moved_ids": [],
         "infeasible": False,
+        "repaired_count": 0,
+        "truncated_count": 0,
         "over_budget": False,
     }
 
@@ -666,3 +669,71 @@ def test_a_reserve_above_the_budget_leaves_no_room() -> None:
     result = ContextBuilder().build(history, 10, strategy_opts={"reserve": 50})
     assert result.messages == []
     assert result.metadata["infeasible"]
+
+
+class Tally:
+    """Be a filter whose call has to be awaited."""
+
+    async def __call__(self, message: Message) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("name", ["pre_filter", "post_filter"])
+def test_an_object_with_an_asynchronous_call_is_no_filter(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="asynchronous"):
+        odd: Dict[str, Any] = {name: Tally()}
+        BUILDER.build(chat(2), 100, **odd)
+
+
+def test_a_filter_that_runs_out_ends_no_history() -> None:
+    answers = iter([True, True])
+    with pytest.raises(RuntimeError):
+        BUILDER.build(chat(5), 1_000, pre_filter=lambda message: next(answers))
+
+
+def test_a_counter_that_has_to_be_awaited_is_refused() -> None:
+    loop = asyncio.new_event_loop()
+    with pytest.raises(InvalidInputError, match="abuild"):
+        BUILDER.build(chat(2), 100, counter=lambda messages: loop.create_future())
+    loop.close()
+
+
+@pytest.mark.parametrize("options", [{}, {"reserve": 30}])
+def test_too_long_a_turn_is_told_of_the_budget_that_was_given(
+    options: Dict[str, Any],
+) -> None:
+    history = [{"id": "long", "role": "user", "content": "x" * 400}]
+    needed = BUILDER.count(history) + options.get("reserve", 0)
+    with pytest.raises(ContextOverflowError) as caught:
+        BUILDER.build(history, 50, strategy_opts={"on_overflow": "error", **options})
+    assert caught.value.max_tokens == 50
+    assert caught.value.needed == needed
+
+
+def test_what_is_cut_or_taken_out_is_counted_without_ids_too() -> None:
+    history = [
+        {"role": "user", "content": "word " * 400},
+        {"role": "tool", "tool_call_id": "nobody's", "content": "?"},
+    ]
+    metadata = BUILDER.build(history, 50).metadata
+    assert (metadata["repaired_count"], metadata["truncated_count"]) == (1, 1)
+    assert metadata["repaired_ids"] == metadata["truncated_ids"] == []
+
+
+def test_a_summarizer_is_called_once_however_often_a_counter_says_no() -> None:
+    asked: List[int] = []
+
+    def summarize(messages: List[Message]) -> str:
+        asked.append(len(messages))
+        return "in short"
+
+    result = BUILDER.build(
+        chat(30),
+        200,
+        strategy="summarize_oldest",
+        strategy_opts={"summarizer": summarize},
+        counter=lambda messages: 2 * BUILDER.count(messages),
+    )
+    assert result.total_tokens <= 200
+    # What is dropped besides in a further try follows the summary so far.
+    assert asked[0] > sum(count - 1 for count in asked[1:])

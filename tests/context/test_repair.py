@@ -123,3 +123,34 @@ def test_lists_of_another_class_are_lists() -> None:
 def test_a_block_whose_type_has_no_hash_is_no_thought() -> None:
     odd = {"role": "assistant", "content": [{"type": ["x"]}]}
     assert BUILDER.build([odd], 100).messages == [odd]
+
+
+@pytest.mark.parametrize("shape", ["chat", "blocks", "items"])
+def test_an_open_call_without_an_id_is_taken_out(shape: str) -> None:
+    idless = {key: value for key, value in call("").items() if key != "id"}
+    history: Dict[str, List[Message]] = {
+        "chat": [{"role": "assistant", "content": None, "tool_calls": [idless]}],
+        "blocks": [
+            {"role": "assistant", "content": [{**use(""), "id": None}, use("c")]}
+        ],
+        "items": [{"type": "function_call", "name": "f", "arguments": "{}"}],
+    }
+    open_end = [{"id": str(n), **one} for n, one in enumerate(history[shape])]
+    result = BUILDER.build([HI, *open_end], 100)
+    assert not validate(result.messages, provider="openai")
+    assert result.metadata["repaired_ids"] == ["0"]
+    # A call that has an id stays open beside it.
+    kept = [one["content"] for one in result.messages[1:]]
+    assert kept == ([[use("c")]] if shape == "blocks" else [])
+
+
+def test_an_open_call_beside_an_answered_one_without_an_id() -> None:
+    calls = [{**call("a"), "id": None}, call("b"), call("c")]
+    history = [
+        HI,
+        {"id": "calls", "role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "b", "content": "done"},
+    ]
+    result = built(*history)
+    assert [one["id"] for one in result.messages[1]["tool_calls"]] == ["b", "c"]
+    assert result.metadata["repaired_ids"] == ["calls"]

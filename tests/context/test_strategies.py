@@ -403,3 +403,36 @@ def test_of_a_long_history_hardly_more_is_counted_than_is_kept() -> None:
     result = ContextBuilder(count).build(history, 400, "relevant", {"ranking": ranking})
     assert len(result.messages) > 5
     assert len(set(counted)) < 100
+
+
+@pytest.mark.usefixtures("_registry")
+@pytest.mark.parametrize("mode", ["truncate", "error", "keep"])
+def test_where_a_strategy_keeps_nothing_the_newest_turn_is_kept(mode: str) -> None:
+    register_strategy("nothing", lambda request: [])
+    options = {"on_overflow": mode}
+    result = BUILDER.build(chat(3), 1_000, strategy="nothing", strategy_opts=options)
+    assert [message["id"] for message in result.messages] == ["4", "5"]
+    assert result.metadata["truncated_ids"] == []
+
+
+def test_a_summary_that_is_filtered_out_stands_for_nothing() -> None:
+    result = BUILDER.build(
+        chat(10),
+        100,
+        "summarize_oldest",
+        {"summarizer": lambda dropped: "in short"},
+        post_filter=lambda message: "id" in message,
+    )
+    assert all("id" in message for message in result.messages)
+    assert result.metadata["summarized_ids"] == []
+    assert result.metadata["dropped_count"] > 0
+    assert {row.status for row in result.explain()} == {"kept", "dropped"}
+
+
+def test_what_was_recalled_and_filtered_out_is_not_listed() -> None:
+    options = {"ranking": ["1", "4"]}
+    result = BUILDER.build(
+        chat(20), 60, "relevant", options, post_filter=lambda m: m["id"] != "4"
+    )
+    assert result.metadata["recalled_ids"] == ["1"]
+    assert "4" in result.metadata["dropped_ids"]

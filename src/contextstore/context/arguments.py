@@ -10,6 +10,7 @@ from contextstore.errors import ContextStoreError, InvalidInputError
 from contextstore.messages import Message, copy_json
 
 __all__ = [
+    "abandon",
     "blaming_input",
     "checked_entries",
     "checked_function",
@@ -75,6 +76,13 @@ def blaming_input(
         raise
 
 
+def abandon(awaitable: Any) -> None:
+    """End what nobody will await, so that no warning says so."""
+    close = getattr(awaitable, "close", None)
+    if close is not None:
+        close()
+
+
 def checked_function(function: Any, path: str, *, may_wait: bool = False) -> Any:
     """Return a function or None, or refuse what cannot be called here.
 
@@ -88,7 +96,9 @@ def checked_function(function: Any, path: str, *, may_wait: bool = False) -> Any
         raise InvalidInputError(
             f"{path} is of type {type(function).__name__}; pass a function", path=path
         )
-    if inspect.iscoroutinefunction(function) and not may_wait:
+    called = getattr(type(function), "__call__", None)  # noqa: B004
+    is_asynchronous = any(map(inspect.iscoroutinefunction, (function, called)))
+    if is_asynchronous and not may_wait:
         raise InvalidInputError(
             f"{path} is asynchronous; pass a function that gives its answer at once",
             path=path,

@@ -240,6 +240,7 @@ class ContextBuilder:
         return Job(
             accounting=self._accounting,
             messages=checked_messages(messages),
+            max_tokens=checked_tokens(max_tokens, "max_tokens"),
             budget=self._budget(max_tokens, options, is_exact=counter is not None),
             strategy_name=name,
             strategy=choose,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import (
     Any,
     Awaitable,
@@ -20,6 +20,7 @@ from typing import (
 
 from contextstore.context.accounting import Accounting
 from contextstore.context.arguments import (
+    abandon,
     blaming_input,
     checked_pin,
     checked_tokens,
@@ -49,12 +50,16 @@ class Job:
     """Be everything that one build needs.
 
     Attributes:
+        max_tokens: the budget that the caller gave.
+        budget: what of it this try may use.
         may_wait: whether something asynchronous may be waited for.
         counter: what the provider itself counts for a prompt, or None.
+        kept: what a strategy keeps from one try to the next.
     """
 
     accounting: Accounting
     messages: Sequence[Message]
+    max_tokens: int
     budget: int
     strategy_name: str
     strategy: Strategy
@@ -65,6 +70,7 @@ class Job:
     tool_choice: Any
     counter: Optional[Counter]
     may_wait: bool
+    kept: Dict[str, Any] = field(default_factory=dict)
 
 
 def run_now(coroutine: Any) -> BuildResult:
@@ -107,7 +113,7 @@ async def _ask(job: Job, counter: Counter, messages: List[Message]) -> int:
     counted = counter(messages)
     if inspect.isawaitable(counted):
         if not job.may_wait:
-            counted.close()  # type: ignore[attr-defined]
+            abandon(counted)
             raise InvalidInputError(
                 "counter is asynchronous; call `await builder.abuild(...)` instead",
                 path="counter",
@@ -127,12 +133,12 @@ def _counted(result: BuildResult, counted: int, *, over: bool) -> BuildResult:
 async def _attempt(job: Job) -> BuildResult:
     with blaming_input(job.messages, job.tools):
         request = _request(job, _history(job))
-        plan = await make_plan(request, job.strategy)
+        plan = await make_plan(request, job.strategy, job.max_tokens)
         if plan.infeasible:
             logger.warning(
                 "the prompt is empty: the pinned messages and a shortened newest turn "
                 "do not fit %d tokens",
-                job.budget,
+                job.max_tokens,
             )
         return _result(job, request, plan)
 
@@ -161,7 +167,11 @@ def _result(job: Job, request: Request, plan: Plan) -> BuildResult:
 def _history(job: Job) -> History:
     messages, wanted = job.messages, job.pre_filter
     # What the caller does to a list later changes nothing; a tuple is not copied.
-    offered = tuple(messages if wanted is None else filter(wanted, messages))
+    if wanted is not None:
+        # No filter(): it would take a StopIteration of the caller's for the end.
+        offered = tuple([message for message in messages if wanted(message)])
+    else:
+        offered = tuple(messages)
     # A filter that takes the results of a call away does not make it an open one.
     open_end = wanted is None or offered[-1:] == tuple(messages[-1:])
     pin = checked_pin(job.options)
@@ -182,6 +192,7 @@ def _request(job: Job, history: History) -> Request:
         accounting.message,
         accounting.count,
         job.may_wait,
+        job.kept,
     )
 
 

@@ -100,8 +100,8 @@ class Explanation(Sequence[Fate]):
 class Explainer:
     """Keep what an explanation is made from, and no more of its build.
 
-    A copy is the same, as nothing in it changes. It is not pickled, as a tokenizer may
-    refuse that: None comes back.
+    A deep copy is the same, as nothing in it changes. It is not pickled, as a tokenizer
+    may refuse that: None comes back.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ very end of the history is still open and stays.
 from __future__ import annotations
 
 from collections import deque
+from operator import attrgetter
 from typing import Callable, Deque, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from contextstore.context.links import (
@@ -25,7 +26,10 @@ from contextstore.context.links import (
 from contextstore.context.matching import Matching
 from contextstore.messages import Message
 
-__all__ = ["Group", "Groups"]
+__all__ = ["Group", "Groups", "by_position"]
+
+by_position = attrgetter("position")
+"""The order of groups."""
 
 
 class Group:
@@ -278,8 +282,7 @@ class Groups:
             whole = (*run, *carriers)
             return self._whole(whole, [self._messages[at] for at in whole])
         matching = Matching(self._messages, run, carriers)
-        if not (matching.unanswered and self._is_open(end, carriers)):
-            matching.leave_out_unanswered()
+        matching.leave_out_unanswered(is_open=self._is_open(end, carriers))
         positions = tuple(at for at, _ in matching.kept)
         self.left_out.extend(at for at in (*run, *carriers) if at not in positions)
         if not positions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Collection, Iterator, List, Optional, Sequence
 
-from contextstore.context.groups import Group, Groups
+from contextstore.context.groups import Group, Groups, by_position
 from contextstore.context.links import (
     calls_of,
     is_response_output,
@@ -35,6 +35,7 @@ class History:
         outline: what is known of all its messages.
         pinned: groups that are always kept, oldest first: system and developer
             messages, those marked as pinned, and what belongs to them.
+        groups: those of all other messages, and what was left out of them so far.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class History:
         for group in self.groups:
             kind = self._seen if wanted.isdisjoint(group.positions) else self.pinned
             kind.append(group)
-        self.pinned.sort(key=_position)
+        self.pinned.sort(key=by_position)
         self._source = iter(())
 
     def _set_aside(self, pinned: List[int]) -> List[Group]:
@@ -120,10 +121,6 @@ class History:
 
     def __repr__(self) -> str:
         return f"<history of {len(self.messages)} messages>"
-
-
-def _position(group: Group) -> int:
-    return group.position
 
 
 def _is_linked(message: Message) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from contextstore.context.links import (
+    NO_ID,
     calls_of,
     is_reasoning,
     is_response_output,
@@ -62,12 +63,19 @@ class Matching:
         if message is not None:
             self.kept.append((at, message))
 
-    def leave_out_unanswered(self) -> None:
-        """Take out calls without a result, and reasoning that then leads to nothing."""
+    def leave_out_unanswered(self, *, is_open: bool) -> None:
+        """Take out calls without a result, and reasoning that then leads to nothing.
+
+        Args:
+            is_open: whether results may still come, but for calls that have no id.
+        """
         matched, self.kept = self.kept, []
         for at, message in matched:
-            if at in self.unanswered:
-                self._keep(at, without_calls(message, self.unanswered[at]))
+            missing = self.unanswered.get(at, [])
+            if is_open:
+                missing = [call_id for call_id in missing if call_id == NO_ID]
+            if missing:
+                self._keep(at, without_calls(message, missing))
                 self.mended.append(at)
             elif not says_nothing(message):
                 self.kept.append((at, message))

@@ -1,8 +1,8 @@
 """Read of a whole history, in one pass, the little that a build needs of every message.
 
 All else is read of as many messages as a prompt holds. A pass waits for the memory that
-the messages lie in, not for the interpreter (measured: 15 ms for the roles of 100,000,
-12 ms more where a second pass reads their ids, and 1.5 ms more where the same does). So
+the messages lie in, not for the interpreter: ids read in the pass over the roles cost
+next to nothing, and nearly as much as that in one of their own (docs/decisions.md). So
 short stretches are gone through at a time, for whatever is wanted of them.
 """
 

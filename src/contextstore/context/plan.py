@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from contextstore.context.groups import Group
+from contextstore.context.groups import Group, by_position
 from contextstore.context.shorten import shorten
 from contextstore.context.strategies import Choice, Request, Strategy
 from contextstore.errors import (
@@ -17,14 +16,12 @@ from contextstore.errors import (
 )
 from contextstore.messages import Message
 
-__all__ = ["Plan", "make_plan"]
-
-_position = attrgetter("position")
+__all__ = ["SUMMARY", "Plan", "make_plan"]
 
 _ON_OVERFLOW = ("truncate", "error", "keep")
 
-# The place of a summary, which stands nowhere in the history.
 SUMMARY = -1
+"""The place of a summary, which stands nowhere in the history."""
 
 
 @dataclass
@@ -81,8 +78,11 @@ def _head(groups: Sequence[Group]) -> int:
     return head
 
 
-async def make_plan(request: Request, strategy: Strategy) -> Plan:
+async def make_plan(request: Request, strategy: Strategy, max_tokens: int) -> Plan:
     """Return what to keep.
+
+    Args:
+        max_tokens: the budget that the caller gave, for the texts of errors.
 
     Raises:
         ContextOverflowError: with ``on_overflow="error"``, when the pinned messages and
@@ -98,7 +98,7 @@ async def make_plan(request: Request, strategy: Strategy) -> Plan:
         kept = _held_to(room, _not_pinned(choice.groups, request))
         if kept or request.history.newest() is None:
             return _plan(request, kept, choice if room >= 0 else None)
-    return _overflow(request, mode)
+    return _overflow(request, mode, max_tokens)
 
 
 def _on_overflow(options: Mapping[str, Any]) -> str:
@@ -154,19 +154,23 @@ def _held_to(room: int, groups: Mapping[int, Group]) -> List[Group]:
 def _plan(
     request: Request, kept: Iterable[Group], choice: Optional[Choice] = None
 ) -> Plan:
-    groups = sorted((*request.history.pinned, *kept), key=_position)
+    groups = sorted((*request.history.pinned, *kept), key=by_position)
     if choice is None:
         return Plan(groups)
     return Plan(groups, choice.summary, choice.summarized, notes=choice.notes)
 
 
-def _overflow(request: Request, mode: str) -> Plan:
-    """Return a plan for a newest turn, or pinned messages, that are too long."""
+def _overflow(request: Request, mode: str, max_tokens: int) -> Plan:
+    """Return a plan for a newest turn, or pinned messages, that are too long.
+
+    Where the strategy chose nothing, the newest turn may well fit.
+    """
     newest = _newest_turn(request)
-    if mode == "keep":
+    over = sum(group.tokens for group in newest) - request.room
+    if mode == "keep" or over <= 0:
         return _plan(request, newest)
     if mode == "error":
-        _raise_overflow(request, newest)
+        raise _too_long(request, newest, over, max_tokens)
     shortened = _shortened(request, newest) if request.room >= 0 else None
     if shortened is None:
         return Plan(infeasible=True)
@@ -188,15 +192,16 @@ def _newest_turn(request: Request) -> List[Group]:
     return [found[position] for position in sorted(found)]
 
 
-def _raise_overflow(request: Request, newest: Sequence[Group]) -> None:
+def _too_long(
+    request: Request, newest: Sequence[Group], over: int, max_tokens: int
+) -> ContextOverflowError:
     groups = (*request.history.pinned, *newest)
     ids = [message.get("id") for group in groups for message in group.messages]
-    over = sum(group.tokens for group in newest) - request.room
-    raise ContextOverflowError(
+    return ContextOverflowError(
         f"the pinned messages and the newest turn are {over} tokens over the budget; "
         f"raise max_tokens, pin less, or pass on_overflow='truncate'",
-        max_tokens=request.budget,
-        needed=request.budget + over,
+        max_tokens=max_tokens,
+        needed=max_tokens + over,
         message_ids=[found for found in ids if isinstance(found, str)],
     )
 

@@ -8,6 +8,7 @@ from typing import (
     Collection,
     Dict,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
@@ -60,7 +61,10 @@ def prompt_of(
         copies = [message for _, message in left]
         kept = [at for at, _ in left]
     fates = _fates(plan, request.history, kept, lost, mended)
-    return Prompt(copies, fates, _report(plan, request.history.outline, fates))
+    report = _report(plan, request.history.outline, fates)
+    if post_filter is not None:
+        report.update(_of_prompt(plan.notes, copies))
+    return Prompt(copies, fates, report)
 
 
 def _fates(
@@ -79,7 +83,9 @@ def _fates(
     """
     kept = set(positions) - {SUMMARY}
     changed = {at for group in plan.groups if group.mended for at in group.mended}
-    summarized = {at for group in plan.summarized for at in group.positions} - kept
+    # What stands for them may have been filtered out.
+    stood_for = plan.summarized if SUMMARY in positions else ()
+    summarized = {at for group in stood_for for at in group.positions} - kept
     left_out = {*history.groups.left_out, *lost}
     return Fates(
         kept=kept,
@@ -102,8 +108,22 @@ def _report(plan: Plan, outline: Outline, fates: Fates) -> Dict[str, Any]:
         "repaired_ids": outline.ids_at(sorted(fates.left_out | fates.mended)),
         "truncated_ids": outline.ids_at(sorted(fates.truncated)),
         "moved_ids": outline.ids_at(sorted(fates.moved)),
+        "repaired_count": len(fates.left_out | fates.mended),
+        "truncated_count": len(fates.truncated),
         "infeasible": plan.infeasible,
         **plan.notes,
+    }
+
+
+def _of_prompt(
+    notes: Mapping[str, Any], messages: Sequence[Message]
+) -> Dict[str, List[Any]]:
+    """Return the lists of ids in notes, without those that are not in the prompt."""
+    present = [message["id"] for message in messages if "id" in message]
+    return {
+        name: [one for one in noted if one in present]
+        for name, noted in notes.items()
+        if name.endswith("_ids") and isinstance(noted, list)
     }
 
 

@@ -29,11 +29,12 @@ class BuildResult:
             ``summarized_ids``, ``repaired_ids`` (calls without results and results
             without calls, left out or mended), ``truncated_ids`` (texts cut),
             ``moved_ids`` (late results, now behind their call): ids of the messages
-            that have one, in the order of the history. ``dropped_count`` counts those
-            without an id too. ``over_budget`` and ``infeasible`` are True or False.
-            With ``previous`` there is ``cached_tokens``, with a counter
-            ``estimated_tokens``: what was counted here. A strategy adds its own:
-            ``fallback_reason``, ``recalled_ids``, ``packed_ids``.
+            that have one, in the order of the history. ``dropped_count``,
+            ``repaired_count`` and ``truncated_count`` count those without an id too.
+            ``over_budget`` and ``infeasible`` are True or False. With ``previous``
+            there is ``cached_tokens``, with a counter ``estimated_tokens``: what was
+            counted here. A strategy adds its own: ``fallback_reason``,
+            ``recalled_ids``, ``packed_ids``.
     """
 
     messages: List[Message]

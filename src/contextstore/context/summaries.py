@@ -9,6 +9,7 @@ import re
 from hashlib import blake2b
 from typing import Any, Callable, List, MutableMapping, Optional, Sequence, Tuple
 
+from contextstore.context.arguments import abandon
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, canonical
 
@@ -83,7 +84,7 @@ class SummaryMaker:
             logger.warning("the summarizer failed with %s", type(error).__name__)
             return "", "summarizer_failed"
         if inspect.isawaitable(text):
-            _abandon(text)
+            abandon(text)
             raise asynchronous_summarizer()
         if not _is_text(text):
             return "", "summary_not_text"
@@ -103,9 +104,3 @@ def _keys(messages: Sequence[Message]) -> List[str]:
 def _is_text(answer: Any) -> bool:
     """Tell whether an answer can be stored and sent: a lone surrogate cannot."""
     return isinstance(answer, str) and not _SURROGATE.search(answer)
-
-
-def _abandon(awaitable: Any) -> None:
-    close = getattr(awaitable, "close", None)
-    if close is not None:
-        close()

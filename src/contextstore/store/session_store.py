@@ -403,7 +403,8 @@ class SessionStore(Closing):
             return await build(history, max_tokens, "relevant", options)
         if "summarizer" in options:
             async with self._summaries.of(session_id) as summaries:
-                options["summaries"] = summaries
+                # A dict of the caller's own is theirs to keep.
+                options.setdefault("summaries", summaries)
                 options["summarizer"] = self._summaries.shared(
                     session_id, options["summarizer"]
                 )

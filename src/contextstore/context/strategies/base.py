@@ -37,6 +37,8 @@ class Request:
         cost: the tokens of a message.
         count: the tokens of a text.
         may_wait: whether the strategy may await something that takes time.
+        kept: what the strategy keeps for a further try at the same prompt, which a
+            counter may ask for.
     """
 
     history: History
@@ -47,6 +49,7 @@ class Request:
     cost: Callable[[Dict[str, Any]], int]
     count: Callable[[str], int]
     may_wait: bool = False
+    kept: Dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

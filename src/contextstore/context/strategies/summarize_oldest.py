@@ -84,7 +84,8 @@ def _summarizer(request: Request) -> Summarizer:
 def _summaries(request: Request) -> MutableMapping[str, str]:
     summaries = request.options.get("summaries")
     if summaries is None:
-        return {}
+        made_now: Dict[str, str] = request.kept.setdefault("summaries", {})
+        return made_now
     if not isinstance(summaries, MutableMapping):
         raise InvalidInputError(
             f"summaries is of type {type(summaries).__name__}; pass a dict",
