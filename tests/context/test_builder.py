@@ -680,8 +680,8 @@ class Tally:
 
 @pytest.mark.parametrize("name", ["pre_filter", "post_filter"])
 def test_an_object_with_an_asynchronous_call_is_no_filter(name: str) -> None:
+    odd: Dict[str, Any] = {name: Tally()}
     with pytest.raises(InvalidInputError, match="asynchronous"):
-        odd: Dict[str, Any] = {name: Tally()}
         BUILDER.build(chat(2), 100, **odd)
 
 
