@@ -69,7 +69,18 @@ class Accounting:
             for message in messages
             if isinstance(message.get("content"), list)
         ]
-        return any(_has_unknown_price(part) for content in listed for part in content)
+        return any(self._is_estimate(part) for content in listed for part in content)
+
+    def _is_estimate(self, part: Any) -> bool:
+        """Tell whether a part is an image of unknown price, a sound or a file."""
+        if not isinstance(part, dict):
+            return False
+        kind = part.get("type")
+        if kind == "tool_result" and isinstance(part.get("content"), list):
+            return any(map(self._is_estimate, part["content"]))
+        if kind in _IMAGES:
+            return not has_known_price(part, self._profile)
+        return kind in _UNPRICED
 
     def frame(
         self,
@@ -192,13 +203,3 @@ _IMAGES = ("image_url", "input_image", "image")
 _UNPRICED = ("input_audio", "input_file", "file", "document")
 _OTHER_FIELDS = frozenset(("name", "tool_calls", "function_call", "refusal", "type"))
 _FREE_FIELDS = frozenset(("id", "type", "status", "timestamp", "metadata"))
-
-
-def _has_unknown_price(part: Any) -> bool:
-    """Tell whether a part is an image of unknown size, a sound or a file."""
-    if not isinstance(part, dict):
-        return False
-    kind = part.get("type")
-    if kind == "tool_result" and isinstance(part.get("content"), list):
-        return any(map(_has_unknown_price, part["content"]))
-    return kind in _UNPRICED or (kind in _IMAGES and not has_known_price(part))

@@ -14,6 +14,7 @@ class ModelProfile:
 
     The figures are those of OpenAI's cookbook, "How to count tokens with tiktoken":
     each message, each name and the primed reply cost a few tokens beside their text.
+    Those for images are of its guide "Images and vision", "Calculating costs".
 
     Attributes:
         encoding: name of the vocabulary.
@@ -24,6 +25,8 @@ class ModelProfile:
         priming: tokens that start the reply, once a prompt.
         image_base: tokens of an image whatever its size.
         image_tile: tokens of each tile of 512 x 512 pixels.
+        image_patch: tokens of each patch of 32 x 32 pixels, for models that are billed
+            by these; 0 for the others.
     """
 
     encoding: str
@@ -34,6 +37,7 @@ class ModelProfile:
     priming: int = 3
     image_base: int = 85
     image_tile: int = 170
+    image_patch: float = 0.0
 
 
 _O200K = ModelProfile("o200k_base")
@@ -61,10 +65,14 @@ _PREFIXES: Dict[str, ModelProfile] = {
     "gpt-4": _CL100K,
     "gpt-4v": _CL100K,
     "gpt-4.1": _O200K,
+    "gpt-4.1-mini": ModelProfile("o200k_base", image_patch=1.62),
+    "gpt-4.1-nano": ModelProfile("o200k_base", image_patch=2.46),
     "gpt-4.5": _O200K,
     "gpt-4o": _O200K,
     "gpt-4o-mini": ModelProfile("o200k_base", image_base=2833, image_tile=5667),
     "gpt-5": ModelProfile("o200k_base", image_base=70, image_tile=140),
+    "gpt-5-mini": ModelProfile("o200k_base", image_patch=1.62),
+    "gpt-5-nano": ModelProfile("o200k_base", image_patch=2.46),
     "gpt-audio": _O200K,
     "gpt-image": _O200K,
     "gpt-oss": _O200K,
@@ -76,6 +84,7 @@ _PREFIXES: Dict[str, ModelProfile] = {
     "o1": ModelProfile("o200k_base", image_base=75, image_tile=150),
     "o3": ModelProfile("o200k_base", image_base=75, image_tile=150),
     "o4": _O200K,
+    "o4-mini": ModelProfile("o200k_base", image_patch=1.72),
     "text-embedding-3": _CL100K,
     "text-embedding-ada": _CL100K,
     "babbage-002": _CL100K,
