@@ -351,3 +351,43 @@ def test_large_models_are_billed_by_tiles(model: str) -> None:
     assert image_tokens(part, profile) == profile.image_base + 2 * profile.image_tile
     accounting = Accounting(tokenizer_from_name(model))
     assert not accounting.is_approximate([{"role": "user", "content": [part]}])
+
+
+UNKNOWN = {"type": "input_image", "image_url": "https://example.com/a.png"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "function_call_output", "call_id": "c", "output": [UNKNOWN]},
+        {
+            "type": "function_call_output",
+            "call_id": "c",
+            "output": [{"type": "input_file", "file_id": "f"}],
+        },
+        {
+            "type": "computer_call_output",
+            "call_id": "c",
+            "output": {"type": "computer_screenshot", "file_id": "f"},
+        },
+        {"type": "reasoning", "summary": [], "encrypted_content": "gAAAAB"},
+        {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}]},
+    ],
+)
+def test_what_has_no_known_price_makes_a_count_an_estimate(
+    message: Dict[str, Any],
+) -> None:
+    assert CHARACTERS.is_approximate([USER, message])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "function_call_output", "call_id": "c", "output": "done"},
+        {"type": "function_call_output", "call_id": "c", "output": [image(png(9, 9))]},
+        {"type": "reasoning", "summary": [], "encrypted_content": None},
+        {"role": "user", "content": ["bare", {"type": "text", "text": "x"}]},
+    ],
+)
+def test_what_has_a_known_price_is_counted_exactly(message: Dict[str, Any]) -> None:
+    assert not CHARACTERS.is_approximate([USER, message])

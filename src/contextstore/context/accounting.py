@@ -64,22 +64,31 @@ class Accounting:
         """Tell whether the tokens of a prompt of these messages are an estimate."""
         if self.approximate:
             return True
-        listed = [
-            message["content"]
-            for message in messages
-            if isinstance(message.get("content"), list)
-        ]
-        return any(self._is_estimate(part) for content in listed for part in content)
+        # Most contents are texts, and a build asks this of all that it keeps.
+        others = [m for m in messages if type(m.get("content")) is not str]
+        return any(map(self._has_estimate, others))
 
-    def _is_estimate(self, part: Any) -> bool:
-        """Tell whether a part is an image of unknown price, a sound or a file."""
-        if not isinstance(part, dict):
+    def _has_estimate(self, message: Message) -> bool:
+        content = message.get("content")
+        if content is not None and self._is_estimate(content):
+            return True
+        # What a model thought is billed, but only its provider can read it.
+        return "role" not in message and (
+            bool(message.get("encrypted_content"))
+            or self._is_estimate(message.get("output"))
+        )
+
+    def _is_estimate(self, content: Any) -> bool:
+        """Tell whether a part, or one of a list of them, has no known price."""
+        if isinstance(content, list):
+            return any(self._is_estimate(p) for p in content if isinstance(p, dict))
+        if not isinstance(content, dict):
             return False
-        kind = part.get("type")
-        if kind == "tool_result" and isinstance(part.get("content"), list):
-            return any(map(self._is_estimate, part["content"]))
+        kind = content.get("type")
+        if kind == "tool_result":
+            return self._is_estimate(content.get("content"))
         if kind in _IMAGES:
-            return not has_known_price(part, self._profile)
+            return not has_known_price(content, self._profile)
         return kind in _UNPRICED
 
     def frame(
@@ -200,6 +209,9 @@ class Accounting:
 _ROLES = ("user", "assistant", "tool", "system", "developer", "function")
 _IMAGES = ("image_url", "input_image", "image")
 # What these cost is not published.
-_UNPRICED = ("input_audio", "input_file", "file", "document")
+_UNPRICED = (
+    *("input_audio", "input_file", "file", "document"),
+    *("redacted_thinking", "computer_screenshot"),
+)
 _OTHER_FIELDS = frozenset(("name", "tool_calls", "function_call", "refusal", "type"))
 _FREE_FIELDS = frozenset(("id", "type", "status", "timestamp", "metadata"))
