@@ -64,6 +64,8 @@ def test_known_models_have_their_encoding(name: str, encoding: str) -> None:
         ("anthropic/claude-opus-4-7", 1.5),
         ("claude-opus-5-20260801", 1.5),
         ("gemini-2.5-pro", 1.1),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", 1.2),
+        ("eu.anthropic.claude-opus-4-7-v1:0", 1.5),
     ],
 )
 def test_models_without_a_public_vocabulary_are_counted_by_a_factor(
@@ -75,6 +77,29 @@ def test_models_without_a_public_vocabulary_are_counted_by_a_factor(
     assert tokenizer.approximate is True
     assert tokenizer.name == name
     assert tokenizer.count(text) == pytest.approx(base * factor, abs=1)
+
+
+OLDER_CLAUDES = """
+    claude claude-2.1 claude-instant-v1 anthropic.claude-v2:1 apac.anthropic.claude-v2
+    claude-3-opus-20240229 claude-3-7-sonnet claude-opus-4-20250514
+    claude-opus-4@20250514 claude-sonnet-4-6 claude-opus-4.6:thinking
+    bedrock/global.anthropic.claude-haiku-4-5-v1:0
+"""
+NEWER_CLAUDES = """
+    claude-opus-4-8 anthropic.claude-opus-4-7-v1:0 anthropic/claude-opus-4.7
+    claude-opus-4.10 claude-opus-4-10-20261001 claude-sonnet-4-9 claude-opus-5
+    claude-haiku-5-1@20270101 claude-sonnet-6 claude-new-family-5.2
+    us-gov.anthropic.claude-opus-5-20260801-v1:0
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "factor"),
+    [(OLDER_CLAUDES, 1.2), (NEWER_CLAUDES, 1.5), ("claudette-5 not-claude-5", 1.0)],
+)
+def test_claude_is_known_by_its_version(names: str, factor: float) -> None:
+    factors = {name: profile_of(name).factor for name in names.split()}
+    assert factors == dict.fromkeys(names.split(), factor)
 
 
 @pytest.mark.parametrize("name", ["mistral-large", "gpt-99", "gpt4", "o1x", "x"])

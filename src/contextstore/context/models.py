@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
@@ -104,21 +105,15 @@ _PREFIXES: Dict[str, ModelProfile] = {
 # medians over the texts that the project ctok counted with Anthropic's endpoint: code
 # 1.17 and 1.46, the Universal Declaration of Human Rights 1.24 and 1.54. Gemini's was
 # not measured.
-_CLAUDE = ModelProfile("o200k_base", known=False, factor=1.2)
+_OLDER_CLAUDE = ModelProfile("o200k_base", known=False, factor=1.2)
 _NEWER_CLAUDE = ModelProfile("o200k_base", known=False, factor=1.5)
-_PREFIXES.update(
-    {
-        "claude": _CLAUDE,
-        "anthropic.claude": _CLAUDE,
-        "claude-opus-4-7": _NEWER_CLAUDE,
-        "claude-opus-4-8": _NEWER_CLAUDE,
-        "claude-opus-4-9": _NEWER_CLAUDE,
-        "claude-opus-5": _NEWER_CLAUDE,
-        "claude-sonnet-5": _NEWER_CLAUDE,
-        "claude-haiku-5": _NEWER_CLAUDE,
-        "gemini": ModelProfile("o200k_base", known=False, factor=1.1),
-    }
-)
+_PREFIXES["gemini"] = ModelProfile("o200k_base", known=False, factor=1.1)
+
+# Bedrock puts its own name and a region before that of the model: us.anthropic.claude.
+_CLAUDE = re.compile(r"(?:[a-z0-9-]+\.)*claude(?![a-z0-9])")
+# The first number of one or two digits, and the one after it; longer ones are dates.
+_CLAUDE_VERSION = re.compile(r"[-v]([0-9]{1,2})(?:[-.]([0-9]{1,2}))?(?![0-9])")
+_NEWER_SINCE = (4, 7)
 
 _UNKNOWN = ModelProfile("o200k_base", known=False)
 
@@ -129,11 +124,13 @@ def profile_of(name: str) -> ModelProfile:
     """Return the profile of a model or encoding name.
 
     Provider prefixes (``azure/gpt-4o``, ``openrouter/openai/gpt-4o``), fine-tuned names
-    (``ft:gpt-4o:org::id``) and dated names are understood. Any other name
-    gets the newest vocabulary with ``known=False``.
+    (``ft:gpt-4o:org::id``), dated names and those of Bedrock
+    (``us.anthropic.claude-opus-4-7-v1:0``) are understood. Any other name gets the
+    newest vocabulary with ``known=False``.
     """
     model = _bare_name(name)
-    return _ENCODINGS.get(model) or _by_prefix(model) or _UNKNOWN
+    known = _ENCODINGS.get(model) or _claude(model) or _by_prefix(model)
+    return known or _UNKNOWN
 
 
 def _bare_name(name: str) -> str:
@@ -142,6 +139,18 @@ def _bare_name(name: str) -> str:
     if model.startswith("ft:"):
         model = model[3:]
     return model
+
+
+def _claude(model: str) -> Optional[ModelProfile]:
+    """Return the profile of a Claude of any family by its version, None for others."""
+    found = _CLAUDE.match(model)
+    if found is None:
+        return None
+    version = _CLAUDE_VERSION.search(model, found.end())
+    if version is None:
+        return _OLDER_CLAUDE
+    number = (int(version[1]), int(version[2] or 0))
+    return _NEWER_CLAUDE if number >= _NEWER_SINCE else _OLDER_CLAUDE
 
 
 def _by_prefix(model: str) -> Optional[ModelProfile]:
