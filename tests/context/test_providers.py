@@ -417,3 +417,73 @@ def test_ids_that_are_no_text_match_nothing(call_id: Any) -> None:
         {"role": "user", "content": [answer]},
     ]
     assert validate(blocks, "anthropic")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"arguments": {"city": "Köln"}}, '{"city": "Köln"}'),
+        ({"arguments": {}}, "{}"),
+        ({"arguments": None}, "{}"),
+        ({}, "{}"),
+        ({"arguments": "as it is"}, "as it is"),
+    ],
+)
+def test_arguments_become_text_for_openai(given: Message, text: str) -> None:
+    called = {"name": "f", **given}
+    calls = {"role": "assistant", "tool_calls": [{"id": "c", "function": called}]}
+    legacy = {"role": "assistant", "content": None, "function_call": called}
+    item = {"type": "function_call", "call_id": "c", **called}
+    for message in (calls, legacy, item):
+        (chat,) = to_openai([message])
+        shown = chat.get("function_call") or chat["tool_calls"][0]["function"]
+        assert shown == {"name": "f", "arguments": text}
+        assert not validate([chat], "openai")
+    (chat,) = to_openai([calls])
+    assert chat["tool_calls"][0]["type"] == "function"
+    assert called == {"name": "f", **given}
+
+
+def test_other_inputs_become_text_for_openai() -> None:
+    custom = {"id": "c", "custom": {"name": "f", "input": {"a": 1}}}
+    made: List[Message] = [
+        {"role": "assistant", "tool_calls": [custom]},
+        {"type": "custom_tool_call", "call_id": "c", "name": "f", "input": {"a": 1}},
+        use("c", "f", {"a": 1}),
+    ]
+    for message in made:
+        (chat,) = to_openai([message])
+        (shown,) = chat["tool_calls"]
+        given = shown[shown["type"]]
+        assert given.get("arguments", given.get("input")) == '{"a": 1}'
+    unasked = {"type": "tool_use", "id": "c", "name": "f"}
+    message = {"role": "assistant", "content": [unasked]}
+    (chat,) = to_openai([message])
+    assert chat["tool_calls"][0]["function"]["arguments"] == "{}"
+    request = to_anthropic([USER, message])
+    assert not validate(request, "anthropic")
+
+
+def test_missing_arguments_are_none_for_anthropic() -> None:
+    calls = [{"id": "c", "type": "function", "function": {"name": "f"}}]
+    request = to_anthropic([USER, {"role": "assistant", "tool_calls": calls}])
+    assert request["messages"][1]["content"][0]["input"] == {}
+
+
+@pytest.mark.parametrize("odd", [5, True, ["x"]])
+@pytest.mark.parametrize("convert", [to_openai, to_anthropic])
+def test_arguments_that_are_neither_text_nor_object_are_refused(
+    odd: Any, convert: Any
+) -> None:
+    called = {"name": "f", "arguments": odd}
+    calls = {"role": "assistant", "tool_calls": [{"id": "c", "function": called}]}
+    block = {"type": "tool_use", "id": "c", "name": "f", "input": odd}
+    for message, path in (
+        (calls, "messages[1].tool_calls[0].function.arguments"),
+        ({"role": "assistant", "function_call": called}, "messages[1].function_call"),
+        ({"type": "function_call", **called}, "messages[1].arguments"),
+        ({"role": "assistant", "content": [block]}, "messages[1].content[0].input"),
+    ):
+        with pytest.raises(InvalidInputError) as caught:
+            convert([USER, message])
+        assert str(caught.value.path).startswith(path)

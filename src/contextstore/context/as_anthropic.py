@@ -151,6 +151,8 @@ def _use(call_id: Any, name: Any, arguments: Any, links: _Links) -> Json:
 
 
 def _input(arguments: Any) -> Json:
+    if arguments is None:
+        return {}
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}", parse_constant=_no_json)
@@ -192,7 +194,8 @@ def _block(part: Any, links: Optional[_Links]) -> Iterator[Json]:
     elif kind in ("image_url", "input_image"):
         yield _image(part)
     elif kind == "tool_use" and links is not None:
-        yield {**part, "id": links.call(part.get("id"))}
+        given = _input(part.get("input"))
+        yield {**part, "id": links.call(part.get("id")), "input": given}
     elif kind == "tool_result" and links is not None:
         known = links.result(part.get("tool_use_id"))
         result = {**part, "tool_use_id": known or str(part.get("tool_use_id"))}

@@ -135,6 +135,10 @@ def _chat_message(message: Message) -> Json:
     is_assistant = kept["role"] == "assistant"
     if not (is_assistant and kept.get("tool_calls")):
         kept.pop("tool_calls", None)
+    if "tool_calls" in kept:
+        kept["tool_calls"] = [_with_texts(call) for call in kept["tool_calls"]]
+    if kept.get("function_call") is not None:
+        kept["function_call"] = _with_text(kept["function_call"], "arguments")
     content = kept.get("content")
     is_result = kept["role"] in ("tool", "function")
     if isinstance(content, list) and not (is_result and not _are_texts(content)):
@@ -144,6 +148,25 @@ def _chat_message(message: Message) -> Json:
     if isinstance(kept.get("name"), str):
         kept["name"] = _NOT_IN_A_CHAT_NAME.sub("_", kept["name"])[:64] or "_"
     return kept
+
+
+def _with_texts(call: Json) -> Json:
+    """Return a call with a type, and with its arguments as a text."""
+    if "custom" in call:
+        return {"type": "custom", **call, "custom": _with_text(call["custom"], "input")}
+    called = _with_text(call["function"], "arguments")
+    return {"type": "function", **call, "function": called}
+
+
+def _with_text(called: Json, field: str) -> Json:
+    return {**called, field: _argument_text(called.get(field))}
+
+
+def _argument_text(arguments: Any) -> str:
+    """Return arguments as JSON text, which they are in most shapes already."""
+    if isinstance(arguments, str):
+        return arguments
+    return json.dumps(arguments or {}, ensure_ascii=False)
 
 
 def _are_texts(parts: List[Any]) -> bool:
@@ -156,7 +179,7 @@ def _kind(part: Any) -> Any:
 
 def _item_to_chat(item: Message, kind: str) -> Iterator[Json]:
     if kind in ("function_call", "custom_tool_call"):
-        arguments = item.get("arguments", item.get("input", ""))
+        arguments = _argument_text(item.get("arguments", item.get("input")))
         call = _chat_call(item.get("call_id"), item.get("name"), arguments)
         # An item belongs to the message of the same response, where there is one.
         yield {
@@ -183,7 +206,7 @@ def _assistant_to_chat(message: Message) -> Json:
     calls: List[Json] = []
     for part in message["content"]:
         if _kind(part) == "tool_use":
-            arguments = json.dumps(part.get("input", {}), ensure_ascii=False)
+            arguments = _argument_text(part.get("input"))
             calls.append(_chat_call(part.get("id"), part.get("name"), arguments))
         elif _kind(part) not in ("thinking", "redacted_thinking"):
             texts.append(_chat_part(part))
