@@ -121,6 +121,7 @@ def given_back(call_id: str = "c", *others: Message) -> Message:
 
 
 TEXT = {"type": "text", "text": "and then?"}
+THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,9 @@ TEXT = {"type": "text", "text": "and then?"}
         [USER, use("c", "find", [1])],
         [{"role": "user", "content": use()["content"]}],
         [USER, {"role": "assistant", "content": "ends badly "}],
+        [USER, {"role": "assistant", "content": [THOUGHT]}],
+        [USER, {"role": "assistant", "content": [TEXT, THOUGHT]}, USER],
+        [USER, {"role": "assistant", "content": [{"type": "redacted_thinking"}]}],
         {"system": " ", "messages": [USER]},
         {"system": [{"type": "text", "text": ""}], "messages": [USER]},
     ],
@@ -157,6 +161,7 @@ def test_anthropic_would_refuse(messages: Any) -> None:
         [USER, ASSISTANT],
         [USER, use(), given_back("c", TEXT)],
         [USER, use()],
+        [USER, {"role": "assistant", "content": [THOUGHT, TEXT]}],
         {"system": "Be kind.", "messages": [USER]},
     ],
 )
@@ -289,7 +294,7 @@ def test_blocks_become_messages() -> None:
     assert chat[1] == answer()
     assert chat[2]["content"][0]["image_url"]["url"] == "data:image/png;base64,iVBO"
     assert chat[3]["content"][0] == {"type": "text", "text": "bare"}
-    assert chat[4] == {"role": "assistant", "content": None}
+    assert len(chat) == 4
 
 
 def test_what_has_no_place_is_named() -> None:
@@ -417,6 +422,41 @@ def test_ids_that_are_no_text_match_nothing(call_id: Any) -> None:
         {"role": "user", "content": [answer]},
     ]
     assert validate(blocks, "anthropic")
+
+
+BLANK = {"type": "text", "text": " \n"}
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ([THOUGHT], []),
+        ([THOUGHT, BLANK], []),
+        ([{"type": "redacted_thinking", "data": "x"}, THOUGHT], []),
+        ([THOUGHT, TEXT, THOUGHT], [THOUGHT, TEXT]),
+    ],
+)
+def test_no_message_for_anthropic_ends_with_a_thought(
+    said: List[Message], left: List[Message]
+) -> None:
+    message: Message = {"role": "assistant", "content": said}
+    history: List[Message] = [USER, message, USER]
+    request = to_anthropic(history)
+    assert validate(request, "anthropic") == []
+    roles = [message["role"] for message in request["messages"]]
+    assert roles == (["user", "assistant", "user"] if left else ["user"])
+    assert not left or request["messages"][1]["content"] == left
+    for chat in (to_openai(request), to_openai(history)):
+        assert validate(chat, "openai") == []
+    assert to_anthropic([message]) == to_anthropic([{**message, "content": left}])
+
+
+def test_thoughts_stay_before_what_follows_them() -> None:
+    thought: Message = {"role": "assistant", "content": [THOUGHT]}
+    history: List[Message] = [USER, thought, use(), given_back()]
+    request = to_anthropic(history)
+    assert validate(request, "anthropic") == []
+    assert request["messages"][1]["content"] == [THOUGHT, *use()["content"]]
 
 
 @pytest.mark.parametrize(

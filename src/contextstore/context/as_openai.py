@@ -14,6 +14,7 @@ from contextstore.context.as_anthropic import OPENING
 from contextstore.context.shapes import (
     IMAGES,
     TEXTS,
+    THOUGHTS,
     copies_in_shape,
     is_message_without_role,
     system_texts,
@@ -30,7 +31,8 @@ _CHAT_FIELDS = (
     *("role", "content", "name", "tool_calls", "tool_call_id"),
     *("function_call", "refusal", "audio"),
 )
-_NOT_IN_CHAT = {"tool_use", "thinking", "redacted_thinking"}
+_NOT_IN_CHAT = {"tool_use", *THOUGHTS}
+_SAYS = ("content", "tool_calls", "function_call", "refusal", "audio")
 _NOT_IN_A_CHAT_NAME = re.compile(r"[\s<|\\/>]")
 
 
@@ -120,7 +122,10 @@ def _to_chat(message: Message) -> Iterator[Json]:
     content = message.get("content")
     kinds = {_kind(part) for part in content} if isinstance(content, list) else set()
     if message.get("role") == "assistant" and kinds & _NOT_IN_CHAT:
-        yield _assistant_to_chat(message)
+        converted = _assistant_to_chat(message)
+        # Where there were thoughts alone, nothing is left that could be sent.
+        if any(converted.get(field) for field in _SAYS):
+            yield converted
     elif message.get("role") == "user" and "tool_result" in kinds:
         yield from _results_to_chat(message["content"])
     else:
@@ -208,7 +213,7 @@ def _assistant_to_chat(message: Message) -> Json:
         if _kind(part) == "tool_use":
             arguments = _argument_text(part.get("input"))
             calls.append(_chat_call(part.get("id"), part.get("name"), arguments))
-        elif _kind(part) not in ("thinking", "redacted_thinking"):
+        elif _kind(part) not in THOUGHTS:
             texts.append(_chat_part(part))
     converted = _chat_message({**message, "content": None})
     made = [call["id"] for call in calls]

@@ -11,6 +11,7 @@ from contextstore.messages import Message, copy_json
 __all__ = [
     "IMAGES",
     "TEXTS",
+    "THOUGHTS",
     "copies_in_shape",
     "is_message_without_role",
     "system_texts",
@@ -19,6 +20,7 @@ __all__ = [
 
 TEXTS = ("text", "input_text", "output_text")
 IMAGES = ("image", "image_url", "input_image")
+THOUGHTS = ("thinking", "redacted_thinking")
 _CALLS = ("function_call", "custom_tool_call")
 
 
