@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextstore.context import to_anthropic, to_openai, validate
+from contextstore.context import as_anthropic, to_anthropic, to_openai, validate
 from contextstore.context.builder import ContextBuilder
 from contextstore.errors import InvalidInputError
 from tests.context.histories import (
@@ -234,6 +234,33 @@ def test_ids_and_names_are_made_legal_and_unique() -> None:
     assert validate(request, "anthropic") == []
     uses = [m["content"][0]["id"] for m in request["messages"][1::2]]
     assert uses == ["a_b", "a_b_2"]
+
+
+def test_repeated_ids_are_numbered_past_those_that_are_taken() -> None:
+    ids = ["c", "c_3", "c", "c c", "c", "c_2", "c_c"]
+    history = [USER, *(made for i in ids for made in (call(i), answer(i)))]
+    request = to_anthropic(history)
+    assert validate(request, "anthropic") == []
+    uses = [message["content"][0]["id"] for message in request["messages"][1::2]]
+    assert uses == ["c", "c_3", "c_2", "c_c", "c_4", "c_2_2", "c_c_2"]
+
+
+class CountedIds(Set[str]):
+    """Count how often it is asked for an id."""
+
+    asked = 0
+
+    def __contains__(self, call_id: object) -> bool:
+        self.asked += 1
+        return super().__contains__(call_id)
+
+
+def test_a_repeated_id_takes_no_longer_the_more_often_it_was_there() -> None:
+    links, used = as_anthropic._Links(), CountedIds()
+    links._used = used
+    made = {links.call("c") for _ in range(500)}
+    assert len(made) == 500
+    assert used.asked <= 2 * 500
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from collections import deque
+from typing import (
+    Any,
+    Deque,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from contextstore.context.shapes import (
     TEXTS,
@@ -101,23 +113,26 @@ class _Links:
 
     def __init__(self) -> None:
         self._used: Set[str] = set()
-        self._open: Dict[str, List[str]] = {}
+        # The last number tried for an id: none before it becomes free again.
+        self._numbers: Dict[str, int] = {}
+        self._open: Dict[str, Deque[str]] = {}
 
     def call(self, call_id: Any) -> str:
         """Return the id for a call."""
         legal = _NOT_IN_A_NAME.sub("_", str(call_id)) or "call"
-        unique, number = legal, 1
+        unique, number = legal, self._numbers.get(legal, 1)
         while unique in self._used:
             number += 1
             unique = f"{legal}_{number}"
         self._used.add(unique)
-        self._open.setdefault(str(call_id), []).append(unique)
+        self._numbers[legal] = number
+        self._open.setdefault(str(call_id), deque()).append(unique)
         return unique
 
     def result(self, call_id: Any) -> Optional[str]:
         """Return the id for a result: that of the oldest call waiting, or None."""
         waiting = self._open.get(str(call_id))
-        return waiting.pop(0) if waiting else None
+        return waiting.popleft() if waiting else None
 
 
 def _turn(message: Message, links: _Links) -> Tuple[str, List[Json]]:
