@@ -11,6 +11,7 @@ import json
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from contextstore.context.images import has_known_price, image_tokens
+from contextstore.context.kinds import IMAGES
 from contextstore.context.models import ModelProfile
 from contextstore.context.tokenizers import Tokenizer
 from contextstore.context.toolschema import tools_as_typescript
@@ -87,7 +88,7 @@ class Accounting:
         kind = content.get("type")
         if kind == "tool_result":
             return self._is_estimate(content.get("content"))
-        if kind in _IMAGES:
+        if kind in IMAGES:
             return not has_known_price(content, self._profile)
         return kind in _UNPRICED
 
@@ -189,7 +190,7 @@ class Accounting:
         for field in ("text", "refusal", "thinking"):
             if isinstance(part.get(field), str):
                 return self.count(part[field])
-        if kind in _IMAGES:
+        if kind in IMAGES:
             return image_tokens(part, self._profile)
         if kind == "tool_use":
             return self._call(part)
@@ -207,7 +208,6 @@ class Accounting:
 
 
 _ROLES = ("user", "assistant", "tool", "system", "developer", "function")
-_IMAGES = ("image_url", "input_image", "image")
 # What these cost is not published.
 _UNPRICED = (
     *("input_audio", "input_file", "file", "document"),

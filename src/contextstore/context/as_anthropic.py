@@ -23,9 +23,8 @@ from typing import (
     Tuple,
 )
 
+from contextstore.context.kinds import CALLS, TEXTS, THOUGHTS
 from contextstore.context.shapes import (
-    TEXTS,
-    THOUGHTS,
     copies_in_shape,
     is_message_without_role,
     text_block,
@@ -168,7 +167,7 @@ def _calls_not_in(content: Any, message: Message) -> List[Json]:
 
 
 def _item_turn(item: Message, kind: str, links: _Links) -> Tuple[str, List[Json]]:
-    if kind in ("function_call", "custom_tool_call"):
+    if kind in CALLS:
         arguments = item.get("arguments", item.get("input"))
         use = _use(item.get("call_id"), item.get("name"), arguments, links)
         return "assistant", [use]

@@ -11,10 +11,8 @@ import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Union
 
 from contextstore.context.as_anthropic import OPENING
+from contextstore.context.kinds import CALLS, IMAGES, TEXTS, THOUGHTS
 from contextstore.context.shapes import (
-    IMAGES,
-    TEXTS,
-    THOUGHTS,
     copies_in_shape,
     is_message_without_role,
     system_texts,
@@ -183,7 +181,7 @@ def _kind(part: Any) -> Any:
 
 
 def _item_to_chat(item: Message, kind: str) -> Iterator[Json]:
-    if kind in ("function_call", "custom_tool_call"):
+    if kind in CALLS:
         arguments = _argument_text(item.get("arguments", item.get("input")))
         call = _chat_call(item.get("call_id"), item.get("name"), arguments)
         # An item belongs to the message of the same response, where there is one.

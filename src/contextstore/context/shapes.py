@@ -5,23 +5,16 @@ from __future__ import annotations
 from typing import Any, List, Tuple, Union
 
 from contextstore.context.arguments import checked_entries
+from contextstore.context.kinds import CALLS, IMAGES, TEXTS
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, copy_json
 
 __all__ = [
-    "IMAGES",
-    "TEXTS",
-    "THOUGHTS",
     "copies_in_shape",
     "is_message_without_role",
     "system_texts",
     "text_block",
 ]
-
-TEXTS = ("text", "input_text", "output_text")
-IMAGES = ("image", "image_url", "input_image")
-THOUGHTS = ("thinking", "redacted_thinking")
-_CALLS = ("function_call", "custom_tool_call")
 
 
 def copies_in_shape(messages: Any) -> List[Message]:
@@ -76,7 +69,7 @@ def _check_message(message: Message, path: str) -> None:
         _check_calls(message["tool_calls"], f"{path}.tool_calls")
     if message.get("function_call") is not None:
         _check_called(message["function_call"], f"{path}.function_call")
-    if "role" not in message and message.get("type") in _CALLS:
+    if "role" not in message and message.get("type") in CALLS:
         _check_called(message, path)
     _check_parts(message.get("content"), f"{path}.content")
     if "role" not in message:
