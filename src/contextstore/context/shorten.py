@@ -35,12 +35,12 @@ def shorten(
     floor = count(MARK)
     excess = sum(map(cost, messages)) - room
     limit = _limit(sizes, excess, floor)
-    while limit is not None and limit >= floor:
+    while limit is not None:
         cut = _cut_all(messages, limit, count)
         if sum(map(cost, cut)) <= room:
             return cut
         # Only where the counts of texts do not add up to that of their message.
-        limit = limit * 7 // 8 if limit > floor else None
+        limit = max(limit * 7 // 8, floor) if limit > floor else None
     return None
 
 
