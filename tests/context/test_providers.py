@@ -383,6 +383,16 @@ def test_odd_messages_are_made_legal_for_openai(message: Message) -> None:
     assert not validate(to_openai([message]), "openai")
 
 
+def test_a_build_leaves_names_and_to_openai_mends_them() -> None:
+    history = [{"role": "user", "name": "Ann Lee", "content": "Hi."}]
+    prompt = BUILDER.build(history, 100).messages
+    assert prompt == history
+    assert [fault.position for fault in validate(prompt, "openai")] == [0]
+    chat = to_openai(prompt)
+    assert validate(chat, "openai") == []
+    assert chat == [{**history[0], "name": "Ann_Lee"}]
+
+
 @pytest.mark.parametrize(
     "odd",
     [
