@@ -27,8 +27,9 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "_lifecycle": ("errors",),
     "_flights": ("_hop", "_lifecycle"),
     "messages": ("errors", "_optional"),
+    "context.kinds": (),
     # What belongs together in a history is asked by prune as well as by the builder.
-    "context.links": ("errors", "messages"),
+    "context.links": ("errors", "messages", "context.kinds"),
     "backends": (*FOUNDATION, "context.links"),
     "retrieval": (*FOUNDATION, "_flights"),
     # Vectors lie beside the messages, in the same file and by the same engine.
@@ -37,7 +38,7 @@ ROOMS: Dict[str, Tuple[str, ...]] = {
     "embedders": (*FOUNDATION, "retrieval"),
     # What the providers demand is written down apart from the code that it judges.
     "context.providers": ("errors", "messages"),
-    "context": ("errors", "messages", "_optional", "context.links"),
+    "context": ("errors", "messages", "_optional", "context.kinds", "context.links"),
     "_background": ("errors", "_hop", "_lifecycle"),
     "store": (
         *FOUNDATION,

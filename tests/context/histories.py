@@ -93,6 +93,15 @@ def block_calls(draw: st.DrawFn) -> List[Message]:
     return messages
 
 
+def thoughts() -> st.SearchStrategy[Message]:
+    """What is left of an answer that was cut off: thoughts, and maybe a blank text."""
+    thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    redacted = {"type": "redacted_thinking", "data": "x"}
+    blank = {"type": "text", "text": " "}
+    contents = st.sampled_from([[thinking], [redacted, thinking], [thinking, blank]])
+    return contents.map(lambda content: {"role": "assistant", "content": content})
+
+
 @st.composite
 def response_items(draw: st.DrawFn) -> List[Message]:
     """Items of the Responses API: reasoning, calls and outputs."""
@@ -140,7 +149,14 @@ chat_histories = _history(
     12,
 )
 block_histories = _history(
-    st.one_of(_alone(user()), _alone(system()), block_calls(), block_calls()), 8
+    st.one_of(
+        _alone(user()),
+        _alone(system()),
+        _alone(thoughts()),
+        block_calls(),
+        block_calls(),
+    ),
+    8,
 )
 response_histories = _history(
     st.one_of(_alone(user()), _alone(system()), response_items(), response_items()), 8

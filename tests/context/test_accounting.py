@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from typing import Any, Dict, List
 
@@ -303,3 +304,90 @@ def test_an_image_of_unknown_size_costs_the_most() -> None:
     assert CHARACTERS.is_approximate([{"role": "user", "content": [inner]}])
     known = {"type": "tool_result", "content": [image(png(1, 1))]}
     assert not CHARACTERS.is_approximate([{"role": "user", "content": [known]}])
+
+
+@pytest.mark.parametrize(
+    ("model", "price"),
+    [
+        ("gpt-4.1-mini", 1.62),
+        ("gpt-4.1-nano-2025-04-14", 2.46),
+        ("azure/gpt-5-mini", 1.62),
+        ("gpt-5-nano-2025-08-07", 2.46),
+        ("ft:o4-mini-2025-04-16:org::id", 1.72),
+    ],
+)
+@pytest.mark.parametrize(
+    ("size", "patches"),
+    [
+        ((1, 1), 1),
+        ((33, 32), 2),
+        # The two examples of OpenAI's guide.
+        ((1024, 1024), 1024),
+        ((1800, 2400), 1452),
+        ((8000, 8000), 1521),
+        ((100_000, 20), 1536),
+    ],
+)
+def test_small_models_are_billed_by_patches_whatever_the_detail(
+    model: str, price: float, size: Any, patches: int
+) -> None:
+    part, low = image(png(*size)), image(png(*size), detail="low")
+    cost = math.ceil(patches * price)
+    profile = profile_of(model)
+    assert [image_tokens(shown, profile) for shown in (part, low)] == [cost, cost]
+    accounting = Accounting(tokenizer_from_name(model))
+    assert accounting.is_approximate([{"role": "user", "content": [part]}])
+    assert not accounting.is_approximate([{"role": "user", "content": "hello"}])
+
+
+def test_an_image_of_unknown_size_costs_the_most_patches() -> None:
+    part = {"type": "input_image", "image_url": "https://example.com/a.png"}
+    assert image_tokens(part, profile_of("gpt-4.1-mini")) == math.ceil(1536 * 1.62)
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1", "gpt-5", "gpt-5.2", "o3", "gpt-4o-mini"])
+def test_large_models_are_billed_by_tiles(model: str) -> None:
+    part, profile = image(png(513, 512)), profile_of(model)
+    assert image_tokens(part, profile) == profile.image_base + 2 * profile.image_tile
+    accounting = Accounting(tokenizer_from_name(model))
+    assert not accounting.is_approximate([{"role": "user", "content": [part]}])
+
+
+UNKNOWN = {"type": "input_image", "image_url": "https://example.com/a.png"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "function_call_output", "call_id": "c", "output": [UNKNOWN]},
+        {
+            "type": "function_call_output",
+            "call_id": "c",
+            "output": [{"type": "input_file", "file_id": "f"}],
+        },
+        {
+            "type": "computer_call_output",
+            "call_id": "c",
+            "output": {"type": "computer_screenshot", "file_id": "f"},
+        },
+        {"type": "reasoning", "summary": [], "encrypted_content": "gAAAAB"},
+        {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}]},
+    ],
+)
+def test_what_has_no_known_price_makes_a_count_an_estimate(
+    message: Dict[str, Any],
+) -> None:
+    assert CHARACTERS.is_approximate([USER, message])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "function_call_output", "call_id": "c", "output": "done"},
+        {"type": "function_call_output", "call_id": "c", "output": [image(png(9, 9))]},
+        {"type": "reasoning", "summary": [], "encrypted_content": None},
+        {"role": "user", "content": ["bare", {"type": "text", "text": "x"}]},
+    ],
+)
+def test_what_has_a_known_price_is_counted_exactly(message: Dict[str, Any]) -> None:
+    assert not CHARACTERS.is_approximate([USER, message])

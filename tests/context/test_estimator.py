@@ -1,9 +1,12 @@
 from __future__ import annotations
 
-from typing import List
+import sys
+import unicodedata
+from typing import Dict, List, Tuple
 
 import pytest
 
+from contextstore.context import estimator
 from contextstore.context.estimator import estimate, estimator_for
 from contextstore.context.tokenizers import tokenizer_from_name
 
@@ -103,6 +106,42 @@ def test_long_runs_and_coded_text_are_not_taken_for_little() -> None:
     exact = tokenizer_from_name("gpt-4o").count
     for text in ("".join(coded), " " * 30_000, "\n" * 3_000, "=" * 900, "y" * 900):
         assert estimate(text) >= 0.5 * exact(text) - 5
+
+
+def test_every_character_is_part_of_a_piece() -> None:
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    # One blank before a word belongs to the word.
+    assert estimator._PIECE.sub("", every) in ("", " ")
+
+
+def one_of_each_kind() -> List[str]:
+    """Return a character of each category of each block of Unicode."""
+    kinds: Dict[Tuple[int, str], str] = {}
+    for code in range(sys.maxunicode + 1):
+        # Each of the first blocks; later ones are large and all of a kind.
+        block = code if code < 0x250 else code >> (8 if code < 0x10000 else 12)
+        kinds.setdefault((block, unicodedata.category(chr(code))), chr(code))
+    return list(kinds.values())
+
+
+def test_no_character_is_taken_for_little() -> None:
+    exact = tokenizer_from_name("gpt-4o").count
+    texts = [character * 1000 for character in one_of_each_kind()]
+    cheap = [text[0] for text in texts if 3 * estimate(text) < exact(text)]
+    assert cheap == []
+
+
+def test_control_characters_cost_what_they_do() -> None:
+    lines = "".join(
+        f"\x1b[3{number % 8}m[ok]\x1b[0m step {number} passed in {number * 37}.0s\r\n"
+        for number in range(200)
+    )
+    binary = "".join(chr(number % 32) for number in range(10_000))
+    exact = tokenizer_from_name("gpt-4o").count
+    words = "\x1b[1;31mred\x1b[0m \x1b[38;5;208morange\x1b[0m " * 500
+    for text in (lines, words, "\x1b" * 10_000, binary):
+        assert estimate(text) == pytest.approx(exact(text), rel=0.25)
+    assert estimate("\0" * 10_000) >= exact("\0" * 10_000)
 
 
 def test_an_estimate_of_nothing_is_nothing() -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextstore.context import to_anthropic, to_openai, validate
+from contextstore.context import as_anthropic, to_anthropic, to_openai, validate
 from contextstore.context.builder import ContextBuilder
 from contextstore.errors import InvalidInputError
 from tests.context.histories import (
@@ -121,6 +121,7 @@ def given_back(call_id: str = "c", *others: Message) -> Message:
 
 
 TEXT = {"type": "text", "text": "and then?"}
+THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,9 @@ TEXT = {"type": "text", "text": "and then?"}
         [USER, use("c", "find", [1])],
         [{"role": "user", "content": use()["content"]}],
         [USER, {"role": "assistant", "content": "ends badly "}],
+        [USER, {"role": "assistant", "content": [THOUGHT]}],
+        [USER, {"role": "assistant", "content": [TEXT, THOUGHT]}, USER],
+        [USER, {"role": "assistant", "content": [{"type": "redacted_thinking"}]}],
         {"system": " ", "messages": [USER]},
         {"system": [{"type": "text", "text": ""}], "messages": [USER]},
     ],
@@ -157,6 +161,7 @@ def test_anthropic_would_refuse(messages: Any) -> None:
         [USER, ASSISTANT],
         [USER, use(), given_back("c", TEXT)],
         [USER, use()],
+        [USER, {"role": "assistant", "content": [THOUGHT, TEXT]}],
         {"system": "Be kind.", "messages": [USER]},
     ],
 )
@@ -231,6 +236,33 @@ def test_ids_and_names_are_made_legal_and_unique() -> None:
     assert uses == ["a_b", "a_b_2"]
 
 
+def test_repeated_ids_are_numbered_past_those_that_are_taken() -> None:
+    ids = ["c", "c_3", "c", "c c", "c", "c_2", "c_c"]
+    history = [USER, *(made for i in ids for made in (call(i), answer(i)))]
+    request = to_anthropic(history)
+    assert validate(request, "anthropic") == []
+    uses = [message["content"][0]["id"] for message in request["messages"][1::2]]
+    assert uses == ["c", "c_3", "c_2", "c_c", "c_4", "c_2_2", "c_c_2"]
+
+
+class CountedIds(Set[str]):
+    """Count how often it is asked for an id."""
+
+    asked = 0
+
+    def __contains__(self, call_id: object) -> bool:
+        self.asked += 1
+        return super().__contains__(call_id)
+
+
+def test_a_repeated_id_takes_no_longer_the_more_often_it_was_there() -> None:
+    links, used = as_anthropic._Links(), CountedIds()
+    links._used = used
+    made = {links.call("c") for _ in range(500)}
+    assert len(made) == 500
+    assert used.asked <= 2 * 500
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -289,7 +321,7 @@ def test_blocks_become_messages() -> None:
     assert chat[1] == answer()
     assert chat[2]["content"][0]["image_url"]["url"] == "data:image/png;base64,iVBO"
     assert chat[3]["content"][0] == {"type": "text", "text": "bare"}
-    assert chat[4] == {"role": "assistant", "content": None}
+    assert len(chat) == 4
 
 
 def test_what_has_no_place_is_named() -> None:
@@ -349,6 +381,16 @@ def test_what_the_user_says_among_results_comes_after_them() -> None:
 def test_odd_messages_are_made_legal_for_openai(message: Message) -> None:
     assert validate([message], "openai")
     assert not validate(to_openai([message]), "openai")
+
+
+def test_a_build_leaves_names_and_to_openai_mends_them() -> None:
+    history = [{"role": "user", "name": "Ann Lee", "content": "Hi."}]
+    prompt = BUILDER.build(history, 100).messages
+    assert prompt == history
+    assert [fault.position for fault in validate(prompt, "openai")] == [0]
+    chat = to_openai(prompt)
+    assert validate(chat, "openai") == []
+    assert chat == [{**history[0], "name": "Ann_Lee"}]
 
 
 @pytest.mark.parametrize(
@@ -417,3 +459,108 @@ def test_ids_that_are_no_text_match_nothing(call_id: Any) -> None:
         {"role": "user", "content": [answer]},
     ]
     assert validate(blocks, "anthropic")
+
+
+BLANK = {"type": "text", "text": " \n"}
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ([THOUGHT], []),
+        ([THOUGHT, BLANK], []),
+        ([{"type": "redacted_thinking", "data": "x"}, THOUGHT], []),
+        ([THOUGHT, TEXT, THOUGHT], [THOUGHT, TEXT]),
+    ],
+)
+def test_no_message_for_anthropic_ends_with_a_thought(
+    said: List[Message], left: List[Message]
+) -> None:
+    message: Message = {"role": "assistant", "content": said}
+    history: List[Message] = [USER, message, USER]
+    request = to_anthropic(history)
+    assert validate(request, "anthropic") == []
+    roles = [message["role"] for message in request["messages"]]
+    assert roles == (["user", "assistant", "user"] if left else ["user"])
+    assert not left or request["messages"][1]["content"] == left
+    for chat in (to_openai(request), to_openai(history)):
+        assert validate(chat, "openai") == []
+    assert to_anthropic([message]) == to_anthropic([{**message, "content": left}])
+
+
+def test_thoughts_stay_before_what_follows_them() -> None:
+    thought: Message = {"role": "assistant", "content": [THOUGHT]}
+    history: List[Message] = [USER, thought, use(), given_back()]
+    request = to_anthropic(history)
+    assert validate(request, "anthropic") == []
+    assert request["messages"][1]["content"] == [THOUGHT, *use()["content"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"arguments": {"city": "Köln"}}, '{"city": "Köln"}'),
+        ({"arguments": {}}, "{}"),
+        ({"arguments": None}, "{}"),
+        ({}, "{}"),
+        ({"arguments": "as it is"}, "as it is"),
+    ],
+)
+def test_arguments_become_text_for_openai(given: Message, text: str) -> None:
+    called = {"name": "f", **given}
+    calls = {"role": "assistant", "tool_calls": [{"id": "c", "function": called}]}
+    legacy = {"role": "assistant", "content": None, "function_call": called}
+    item = {"type": "function_call", "call_id": "c", **called}
+    for message in (calls, legacy, item):
+        (chat,) = to_openai([message])
+        shown = chat.get("function_call") or chat["tool_calls"][0]["function"]
+        assert shown == {"name": "f", "arguments": text}
+        assert not validate([chat], "openai")
+    (chat,) = to_openai([calls])
+    assert chat["tool_calls"][0]["type"] == "function"
+    assert called == {"name": "f", **given}
+
+
+def test_other_inputs_become_text_for_openai() -> None:
+    custom = {"id": "c", "custom": {"name": "f", "input": {"a": 1}}}
+    made: List[Message] = [
+        {"role": "assistant", "tool_calls": [custom]},
+        {"type": "custom_tool_call", "call_id": "c", "name": "f", "input": {"a": 1}},
+        use("c", "f", {"a": 1}),
+    ]
+    for message in made:
+        (chat,) = to_openai([message])
+        (shown,) = chat["tool_calls"]
+        given = shown[shown["type"]]
+        assert given.get("arguments", given.get("input")) == '{"a": 1}'
+    unasked = {"type": "tool_use", "id": "c", "name": "f"}
+    message = {"role": "assistant", "content": [unasked]}
+    (chat,) = to_openai([message])
+    assert chat["tool_calls"][0]["function"]["arguments"] == "{}"
+    request = to_anthropic([USER, message])
+    assert not validate(request, "anthropic")
+
+
+def test_missing_arguments_are_none_for_anthropic() -> None:
+    calls = [{"id": "c", "type": "function", "function": {"name": "f"}}]
+    request = to_anthropic([USER, {"role": "assistant", "tool_calls": calls}])
+    assert request["messages"][1]["content"][0]["input"] == {}
+
+
+@pytest.mark.parametrize("odd", [5, True, ["x"]])
+@pytest.mark.parametrize("convert", [to_openai, to_anthropic])
+def test_arguments_that_are_neither_text_nor_object_are_refused(
+    odd: Any, convert: Any
+) -> None:
+    called = {"name": "f", "arguments": odd}
+    calls = {"role": "assistant", "tool_calls": [{"id": "c", "function": called}]}
+    block = {"type": "tool_use", "id": "c", "name": "f", "input": odd}
+    for message, path in (
+        (calls, "messages[1].tool_calls[0].function.arguments"),
+        ({"role": "assistant", "function_call": called}, "messages[1].function_call"),
+        ({"type": "function_call", **called}, "messages[1].arguments"),
+        ({"role": "assistant", "content": [block]}, "messages[1].content[0].input"),
+    ):
+        with pytest.raises(InvalidInputError) as caught:
+            convert([USER, message])
+        assert str(caught.value.path).startswith(path)

@@ -64,6 +64,8 @@ def test_known_models_have_their_encoding(name: str, encoding: str) -> None:
         ("anthropic/claude-opus-4-7", 1.5),
         ("claude-opus-5-20260801", 1.5),
         ("gemini-2.5-pro", 1.1),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", 1.2),
+        ("eu.anthropic.claude-opus-4-7-v1:0", 1.5),
     ],
 )
 def test_models_without_a_public_vocabulary_are_counted_by_a_factor(
@@ -75,6 +77,29 @@ def test_models_without_a_public_vocabulary_are_counted_by_a_factor(
     assert tokenizer.approximate is True
     assert tokenizer.name == name
     assert tokenizer.count(text) == pytest.approx(base * factor, abs=1)
+
+
+OLDER_CLAUDES = """
+    claude claude-2.1 claude-instant-v1 anthropic.claude-v2:1 apac.anthropic.claude-v2
+    claude-3-opus-20240229 claude-3-7-sonnet claude-opus-4-20250514
+    claude-opus-4@20250514 claude-sonnet-4-6 claude-opus-4.6:thinking
+    bedrock/global.anthropic.claude-haiku-4-5-v1:0
+"""
+NEWER_CLAUDES = """
+    claude-opus-4-8 anthropic.claude-opus-4-7-v1:0 anthropic/claude-opus-4.7
+    claude-opus-4.10 claude-opus-4-10-20261001 claude-sonnet-4-9 claude-opus-5
+    claude-haiku-5-1@20270101 claude-sonnet-6 claude-new-family-5.2
+    us-gov.anthropic.claude-opus-5-20260801-v1:0
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "factor"),
+    [(OLDER_CLAUDES, 1.2), (NEWER_CLAUDES, 1.5), ("claudette-5 not-claude-5", 1.0)],
+)
+def test_claude_is_known_by_its_version(names: str, factor: float) -> None:
+    factors = {name: profile_of(name).factor for name in names.split()}
+    assert factors == dict.fromkeys(names.split(), factor)
 
 
 @pytest.mark.parametrize("name", ["mistral-large", "gpt-99", "gpt4", "o1x", "x"])
@@ -113,20 +138,43 @@ def test_lone_surrogates_are_counted() -> None:
     assert tokenizer_from_name("gpt-4").count("a\ud800b\udfff" * 20_000) > 0
 
 
-def test_pieces_of_long_texts_are_cut_where_a_token_ends() -> None:
-    counter = vocabularies.load_counter("cl100k_base")
+@pytest.mark.parametrize("encoding", ["cl100k_base", "o200k_base"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "The quick brown fox, 1234 of them; jumped (over) it.\n\n    Then it's on. ",
+        "我们把会议改到星期四,因为有一半的人不在。「请带上」上个月的数字:好吗?",
+        "皆さん、こんにちは。お元気ですか。はい、元気です・・・",
+        "การประชุมเลื่อนไปวันพฤหัสบดี เพราะทีมครึ่งหนึ่งไม่อยู่ ",
+        "Собрание перенесли на четверг; половины команды нет. ",
+        "for(let i=0;i<rows.length;i++){total+=rows[i].price*2;log(\"a b\",'c')}",
+        '{"id":4711,"name":"Maria","total":1299.5},',
+        "ZGVmIG1vdmluZ19hdmVyYWdl9Kb0",
+        "9f86d081884c7d659a2feaa0c55ad015",
+        "0123456789",
+        "don't they'll it's",
+    ],
+)
+def test_pieces_of_long_texts_are_cut_where_a_token_starts(
+    unit: str, encoding: str
+) -> None:
+    counter = vocabularies.load_counter(encoding)
     assert counter is not None
-    words = "The quick brown fox, 1234 of them; jumped (over) it.\n\n    Then it's on. "
-    text = words * 600
+    text = unit * (40_000 // len(unit))
     whole = counter._encode(text)  # type: ignore[attr-defined]
     assert counter(text) == len(whole)
 
 
 def test_pieces_make_up_the_text() -> None:
-    for text in ("x" * 50_000, "ab " * 20_000, " " * 9_000, "é漢" * 9_000):
+    units = ("x", "ab ", " ", "é漢", "漢", "😀", "\ud800", "漢a" * 500 + "a" * 3_000)
+    for unit in units:
+        text = unit * (60_000 // len(unit))
         pieces = list(vocabularies._pieces(text))
         assert "".join(pieces) == text
-        assert all(len(piece) <= vocabularies._PIECE for piece in pieces)
+        sizes = [len(piece.encode("utf-8", "surrogatepass")) for piece in pieces]
+        # tiktoken before 0.8 takes time quadratic in these.
+        assert max(sizes) <= 2 * vocabularies._PIECE
+        assert len(pieces) <= 4 * sum(sizes) // vocabularies._PIECE
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import json
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from contextstore.context.images import has_known_price, image_tokens
+from contextstore.context.kinds import IMAGES
 from contextstore.context.models import ModelProfile
 from contextstore.context.tokenizers import Tokenizer
 from contextstore.context.toolschema import tools_as_typescript
@@ -64,12 +65,32 @@ class Accounting:
         """Tell whether the tokens of a prompt of these messages are an estimate."""
         if self.approximate:
             return True
-        listed = [
-            message["content"]
-            for message in messages
-            if isinstance(message.get("content"), list)
-        ]
-        return any(_has_unknown_price(part) for content in listed for part in content)
+        # Most contents are texts, and a build asks this of all that it keeps.
+        others = [m for m in messages if type(m.get("content")) is not str]
+        return any(map(self._has_estimate, others))
+
+    def _has_estimate(self, message: Message) -> bool:
+        content = message.get("content")
+        if content is not None and self._is_estimate(content):
+            return True
+        # What a model thought is billed, but only its provider can read it.
+        return "role" not in message and (
+            bool(message.get("encrypted_content"))
+            or self._is_estimate(message.get("output"))
+        )
+
+    def _is_estimate(self, content: Any) -> bool:
+        """Tell whether a part, or one of a list of them, has no known price."""
+        if isinstance(content, list):
+            return any(self._is_estimate(p) for p in content if isinstance(p, dict))
+        if not isinstance(content, dict):
+            return False
+        kind = content.get("type")
+        if kind == "tool_result":
+            return self._is_estimate(content.get("content"))
+        if kind in IMAGES:
+            return not has_known_price(content, self._profile)
+        return kind in _UNPRICED
 
     def frame(
         self,
@@ -169,7 +190,7 @@ class Accounting:
         for field in ("text", "refusal", "thinking"):
             if isinstance(part.get(field), str):
                 return self.count(part[field])
-        if kind in _IMAGES:
+        if kind in IMAGES:
             return image_tokens(part, self._profile)
         if kind == "tool_use":
             return self._call(part)
@@ -187,18 +208,10 @@ class Accounting:
 
 
 _ROLES = ("user", "assistant", "tool", "system", "developer", "function")
-_IMAGES = ("image_url", "input_image", "image")
 # What these cost is not published.
-_UNPRICED = ("input_audio", "input_file", "file", "document")
+_UNPRICED = (
+    *("input_audio", "input_file", "file", "document"),
+    *("redacted_thinking", "computer_screenshot"),
+)
 _OTHER_FIELDS = frozenset(("name", "tool_calls", "function_call", "refusal", "type"))
 _FREE_FIELDS = frozenset(("id", "type", "status", "timestamp", "metadata"))
-
-
-def _has_unknown_price(part: Any) -> bool:
-    """Tell whether a part is an image of unknown size, a sound or a file."""
-    if not isinstance(part, dict):
-        return False
-    kind = part.get("type")
-    if kind == "tool_result" and isinstance(part.get("content"), list):
-        return any(map(_has_unknown_price, part["content"]))
-    return kind in _UNPRICED or (kind in _IMAGES and not has_known_price(part))

@@ -9,10 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set
+from collections import deque
+from typing import (
+    Any,
+    Deque,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
+from contextstore.context.kinds import CALLS, TEXTS, THOUGHTS
 from contextstore.context.shapes import (
-    TEXTS,
     copies_in_shape,
     is_message_without_role,
     text_block,
@@ -35,7 +47,9 @@ def to_anthropic(messages: Sequence[Message]) -> Json:
 
     System and developer messages become ``system``; messages of one role in a row are
     joined; results come first in their message; ids of calls are made unique, and legal
-    for the API. Where the first message is not the user's, a short one is put before.
+    for the API. Thoughts at the end of a message, which the API refuses, are left out,
+    and so is a message of nothing else. Where the first message is not the user's, a
+    short one is put before.
 
     Args:
         messages: stored messages of any shape, such as those of a build.
@@ -51,17 +65,37 @@ def to_anthropic(messages: Sequence[Message]) -> Json:
         if message.get("role") in ("system", "developer"):
             system.extend(map(_as_text, _blocks_of(message.get("content"))))
             continue
-        role, blocks = _turn(message, links)
-        if blocks and turns and turns[-1]["role"] == role:
-            turns[-1]["content"].extend(blocks)
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
+        _append(turns, *_turn(message, links))
+    turns = _without_last_thoughts(turns)
     if turns and turns[0]["role"] == "assistant":
         turns.insert(0, {"role": "user", "content": [text_block(OPENING)]})
     for turn in turns:
         turn["content"].sort(key=_comes_later)
     _trim_end(turns)
     return {"system": system, "messages": turns} if system else {"messages": turns}
+
+
+def _append(turns: List[Json], role: str, blocks: List[Json]) -> None:
+    """Append blocks to the last turn if that is of the same role, or as a new one."""
+    if blocks and turns and turns[-1]["role"] == role:
+        turns[-1]["content"].extend(blocks)
+    elif blocks:
+        turns.append({"role": role, "content": blocks})
+
+
+def _without_last_thoughts(turns: List[Json]) -> List[Json]:
+    """Return turns of which none of the assistant's ends with a thought."""
+    kept: List[Json] = []
+    for turn in turns:
+        blocks = turn["content"]
+        while turn["role"] == "assistant" and blocks and _is_thought(blocks[-1]):
+            blocks = blocks[:-1]
+        _append(kept, turn["role"], blocks)
+    return kept
+
+
+def _is_thought(block: Json) -> bool:
+    return block["type"] in THOUGHTS
 
 
 def _as_text(block: Json) -> Json:
@@ -78,26 +112,29 @@ class _Links:
 
     def __init__(self) -> None:
         self._used: Set[str] = set()
-        self._open: Dict[str, List[str]] = {}
+        # The last number tried for an id: none before it becomes free again.
+        self._numbers: Dict[str, int] = {}
+        self._open: Dict[str, Deque[str]] = {}
 
     def call(self, call_id: Any) -> str:
         """Return the id for a call."""
         legal = _NOT_IN_A_NAME.sub("_", str(call_id)) or "call"
-        unique, number = legal, 1
+        unique, number = legal, self._numbers.get(legal, 1)
         while unique in self._used:
             number += 1
             unique = f"{legal}_{number}"
         self._used.add(unique)
-        self._open.setdefault(str(call_id), []).append(unique)
+        self._numbers[legal] = number
+        self._open.setdefault(str(call_id), deque()).append(unique)
         return unique
 
     def result(self, call_id: Any) -> Optional[str]:
         """Return the id for a result: that of the oldest call waiting, or None."""
         waiting = self._open.get(str(call_id))
-        return waiting.pop(0) if waiting else None
+        return waiting.popleft() if waiting else None
 
 
-def _turn(message: Message, links: _Links) -> Any:
+def _turn(message: Message, links: _Links) -> Tuple[str, List[Json]]:
     """Return role and blocks of a message."""
     role, kind = message.get("role"), message.get("type")
     if role is None and isinstance(kind, str):
@@ -129,8 +166,8 @@ def _calls_not_in(content: Any, message: Message) -> List[Json]:
     return [call for call in calls if call.get("id") not in used]
 
 
-def _item_turn(item: Message, kind: str, links: _Links) -> Any:
-    if kind in ("function_call", "custom_tool_call"):
+def _item_turn(item: Message, kind: str, links: _Links) -> Tuple[str, List[Json]]:
+    if kind in CALLS:
         arguments = item.get("arguments", item.get("input"))
         use = _use(item.get("call_id"), item.get("name"), arguments, links)
         return "assistant", [use]
@@ -151,6 +188,8 @@ def _use(call_id: Any, name: Any, arguments: Any, links: _Links) -> Json:
 
 
 def _input(arguments: Any) -> Json:
+    if arguments is None:
+        return {}
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}", parse_constant=_no_json)
@@ -192,7 +231,8 @@ def _block(part: Any, links: Optional[_Links]) -> Iterator[Json]:
     elif kind in ("image_url", "input_image"):
         yield _image(part)
     elif kind == "tool_use" and links is not None:
-        yield {**part, "id": links.call(part.get("id"))}
+        given = _input(part.get("input"))
+        yield {**part, "id": links.call(part.get("id")), "input": given}
     elif kind == "tool_result" and links is not None:
         known = links.result(part.get("tool_use_id"))
         result = {**part, "tool_use_id": known or str(part.get("tool_use_id"))}

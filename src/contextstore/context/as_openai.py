@@ -11,9 +11,8 @@ import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Union
 
 from contextstore.context.as_anthropic import OPENING
+from contextstore.context.kinds import CALLS, IMAGES, TEXTS, THOUGHTS
 from contextstore.context.shapes import (
-    IMAGES,
-    TEXTS,
     copies_in_shape,
     is_message_without_role,
     system_texts,
@@ -30,7 +29,8 @@ _CHAT_FIELDS = (
     *("role", "content", "name", "tool_calls", "tool_call_id"),
     *("function_call", "refusal", "audio"),
 )
-_NOT_IN_CHAT = {"tool_use", "thinking", "redacted_thinking"}
+_NOT_IN_CHAT = {"tool_use", *THOUGHTS}
+_SAYS = ("content", "tool_calls", "function_call", "refusal", "audio")
 _NOT_IN_A_CHAT_NAME = re.compile(r"[\s<|\\/>]")
 
 
@@ -120,7 +120,10 @@ def _to_chat(message: Message) -> Iterator[Json]:
     content = message.get("content")
     kinds = {_kind(part) for part in content} if isinstance(content, list) else set()
     if message.get("role") == "assistant" and kinds & _NOT_IN_CHAT:
-        yield _assistant_to_chat(message)
+        converted = _assistant_to_chat(message)
+        # Where there were thoughts alone, nothing is left that could be sent.
+        if any(converted.get(field) for field in _SAYS):
+            yield converted
     elif message.get("role") == "user" and "tool_result" in kinds:
         yield from _results_to_chat(message["content"])
     else:
@@ -135,6 +138,10 @@ def _chat_message(message: Message) -> Json:
     is_assistant = kept["role"] == "assistant"
     if not (is_assistant and kept.get("tool_calls")):
         kept.pop("tool_calls", None)
+    if "tool_calls" in kept:
+        kept["tool_calls"] = [_with_texts(call) for call in kept["tool_calls"]]
+    if kept.get("function_call") is not None:
+        kept["function_call"] = _with_text(kept["function_call"], "arguments")
     content = kept.get("content")
     is_result = kept["role"] in ("tool", "function")
     if isinstance(content, list) and not (is_result and not _are_texts(content)):
@@ -146,6 +153,25 @@ def _chat_message(message: Message) -> Json:
     return kept
 
 
+def _with_texts(call: Json) -> Json:
+    """Return a call with a type, and with its arguments as a text."""
+    if "custom" in call:
+        return {"type": "custom", **call, "custom": _with_text(call["custom"], "input")}
+    called = _with_text(call["function"], "arguments")
+    return {"type": "function", **call, "function": called}
+
+
+def _with_text(called: Json, field: str) -> Json:
+    return {**called, field: _argument_text(called.get(field))}
+
+
+def _argument_text(arguments: Any) -> str:
+    """Return arguments as JSON text, which they are in most shapes already."""
+    if isinstance(arguments, str):
+        return arguments
+    return json.dumps(arguments or {}, ensure_ascii=False)
+
+
 def _are_texts(parts: List[Any]) -> bool:
     return all(_kind(part) in TEXTS for part in parts)
 
@@ -155,8 +181,8 @@ def _kind(part: Any) -> Any:
 
 
 def _item_to_chat(item: Message, kind: str) -> Iterator[Json]:
-    if kind in ("function_call", "custom_tool_call"):
-        arguments = item.get("arguments", item.get("input", ""))
+    if kind in CALLS:
+        arguments = _argument_text(item.get("arguments", item.get("input")))
         call = _chat_call(item.get("call_id"), item.get("name"), arguments)
         # An item belongs to the message of the same response, where there is one.
         yield {
@@ -183,9 +209,9 @@ def _assistant_to_chat(message: Message) -> Json:
     calls: List[Json] = []
     for part in message["content"]:
         if _kind(part) == "tool_use":
-            arguments = json.dumps(part.get("input", {}), ensure_ascii=False)
+            arguments = _argument_text(part.get("input"))
             calls.append(_chat_call(part.get("id"), part.get("name"), arguments))
-        elif _kind(part) not in ("thinking", "redacted_thinking"):
+        elif _kind(part) not in THOUGHTS:
             texts.append(_chat_part(part))
     converted = _chat_message({**message, "content": None})
     made = [call["id"] for call in calls]

@@ -38,10 +38,17 @@ _ALTERNATIVES = [
     ("line", "[ \t]*[\r\n]+"),
     ("blank", rf"[ \t]+(?=[ \t])|(?<!{_SIGNS})(?<!\w)[ \t]"),
     *((name, f"[{script[0]}]+") for name, script in weights.SCRIPTS.items()),
+    # What colours the output of a terminal; its last letter belongs to no word.
+    ("escape", r"\x1b\[[0-9;]*[A-Za-z]"),
+    ("control", "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"),
     ("other", "[^\x00-\x7f]"),
 ]
 _PIECE = re.compile("|".join(f"(?P<{name}>{regex})" for name, regex in _ALTERNATIVES))
 
+_REPEATED = [
+    (re.compile(f"([{characters}])\\1{{15,}}"), price)
+    for characters, price in weights.REPEATED
+]
 _BLANK = ("line", "blank")
 _OUTSIDE_ASCII = re.compile("[^\x00-\x7f]")
 _RUSSIAN_ONLY = "\u044b\u044d"
@@ -93,7 +100,8 @@ def estimate(text: str, *, column: int = 0) -> int:
             sizes[kind] += max(0, size - 16) if kind in _BLANK else size
     tokens = _of_words(words, _signs(pieces), column)
     tokens += _of_pieces(pieces, sizes, column)
-    return round(tokens + _of_scripts(text, pieces, sizes, column))
+    tokens += _of_scripts(text, pieces, sizes, column)
+    return round(tokens + _of_repeated(text, column))
 
 
 def _signs(pieces: Counter[str]) -> int:
@@ -148,6 +156,7 @@ def _of_pieces(pieces: Counter[str], sizes: Counter[str], column: int) -> float:
     )
     tokens += sizes["sign"] * weights.LONGER_SIGN[column]
     tokens += sum(sizes[kind] for kind in _BLANK) * weights.LONGER_BLANK[column]
+    tokens += sizes["escape"] * weights.ESCAPE[column]
     return tokens + sizes["coded"] * weights.CODED[column]
 
 
@@ -164,6 +173,15 @@ def _of_scripts(
             tokens += _foreign(text, script) * weights.MORE_FOR_FOREIGN[script][column]
         tokens += sizes[script] * character[column] + pieces[script] * run[column]
     return tokens
+
+
+def _of_repeated(text: str, column: int) -> float:
+    """Return what long runs of one character cost beside the price of each."""
+    return sum(
+        price[column] * (run.end() - run.start())
+        for runs, price in _REPEATED
+        for run in runs.finditer(text)
+    )
 
 
 def _foreign(text: str, script: str) -> int:

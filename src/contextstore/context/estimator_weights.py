@@ -43,6 +43,8 @@ PIECES: Dict[str, Pair] = {
     "sign2": (0.92, 1.01),
     "sign3": (1.24, 1.36),
     "sign4": (1.84, 1.75),
+    "escape": (1.00, 1.00),
+    "control": (1.00, 1.00),
     "other": (0.80, 0.80),
 }
 LONGER_SIGN: Pair = (0.06, 0.06)
@@ -50,34 +52,68 @@ LONGER_SIGN: Pair = (0.06, 0.06)
 LONGER_BLANK: Pair = (0.06, 0.06)
 # A character of something like base64, where no words are to be found.
 CODED: Pair = (0.62, 0.66)
+# A character of what colours the output of a terminal, beside the price of the piece.
+ESCAPE: Pair = (0.70, 0.70)
+
+# What each character costs more that stands at least sixteen times in a row: there are
+# no words then, and few tokens for them. Letters that are not ASCII, and signs.
+REPEATED: Tuple[Tuple[str, Pair], ...] = (
+    ("\u00c0-\u1fff\u2460-\u24ff\u3040-\u318f\u4e00-\ud7af", (0.80, 0.40)),
+    (r"\r\"$&'(),\[\\\]`{|}", (0.26, 0.30)),
+)
+
+# Characters that the vocabularies have no tokens for, but for their bytes: the means
+# over all characters of these blocks.
+RARE: Dict[str, Tuple[str, Pair, Pair]] = {
+    "two": (
+        "\x80-\x9f\u07c0-\u07ff\u1f00-\u1fff\u20c0-\u20ff\ufb00-\ufb4f\ufe70-\ufefc",
+        (2.00, 2.60),
+        (0.00, 0.00),
+    ),
+    "three": (
+        "\u0800-\u08ff\u1100-\u11ff\u13a0-\u177f\u1800-\u1dff\u2400-\u243f\u27c0-\u2aff"
+        "\u2c00-\u2fff\u3190-\u4dff\ua000-\uabff\ud7b0-\ud7ff\ue000-\ufaff"
+        "\ufb50-\ufdff\U0001d000-\U0001efff\U0001fb00-\U0001ffff",
+        (2.95, 2.98),
+        (0.00, 0.00),
+    ),
+    "four": (
+        "\U00010000-\U0001cfff\U00020000-\U0010ffff",
+        (3.94, 3.96),
+        (0.00, 0.00),
+    ),
+}
 
 # Characters of a script, each character and each run of them.
 SCRIPTS: Dict[str, Tuple[str, Pair, Pair]] = {
     "cyrillic": ("\u0400-\u052f", (0.28, 0.66), (0.50, 0.00)),
-    "greek": ("\u0370-\u03ff\u1f00-\u1fff", (0.36, 1.05), (0.17, 0.00)),
+    "greek": ("\u0370-\u03ff", (0.36, 1.05), (0.17, 0.00)),
     "hebrew": ("\u0590-\u05ff", (0.44, 1.18), (0.00, 0.00)),
-    "arabic": (
-        "\u0600-\u077f\ufb50-\ufdff\ufe70-\ufeff",
-        (0.31, 0.83),
-        (0.00, 0.00),
-    ),
+    "arabic": ("\u0600-\u077f", (0.31, 0.83), (0.00, 0.00)),
     "armenian": ("\u0530-\u058f", (0.29, 2.07), (0.50, 0.50)),
     "georgian": ("\u10a0-\u10ff", (0.37, 2.06), (0.00, 0.50)),
     "devanagari": ("\u0900-\u097f", (0.32, 1.06), (0.00, 0.50)),
     "thai": ("\u0e00-\u0e7f", (0.36, 0.92), (0.50, 0.50)),
-    "hangul": ("\u1100-\u11ff\uac00-\ud7af", (0.52, 0.91), (0.45, 0.41)),
+    "hangul": ("\uac00-\ud7af", (0.52, 0.91), (0.45, 0.41)),
     "kana": ("\u3040-\u30ff", (0.54, 0.89), (0.19, 0.00)),
-    "han": ("\u3400-\u9fff\uf900-\ufaff", (0.75, 1.07), (0.50, 0.50)),
+    "han": ("\u4e00-\u9fff", (0.75, 1.07), (0.50, 0.50)),
     "gurmukhi": ("\u0a00-\u0a7f", (0.50, 1.70), (0.00, 0.00)),
     "telugu": ("\u0c00-\u0c7f", (0.46, 1.70), (0.00, 0.00)),
     "sinhala": ("\u0d80-\u0dff", (0.55, 1.70), (0.00, 0.00)),
     # Bengali, Malayalam and Kannada were fitted; Gujarati and Tamil are like them.
     "indic": ("\u0980-\u09ff\u0a80-\u0bff\u0c80-\u0d7f", (0.37, 1.67), (0.00, 0.00)),
     "myanmar": ("\u1000-\u109f", (0.53, 1.70), (0.00, 0.00)),
+    "tibetan": ("\u0f00-\u0fff", (1.50, 2.05), (0.00, 0.00)),
+    "lao": ("\u0e80-\u0eff", (1.85, 2.15), (0.00, 0.00)),
     "ethiopic": ("\u1200-\u139f", (2.00, 2.50), (0.00, 0.00)),
     "khmer": ("\u1780-\u17ff", (0.60, 1.70), (0.00, 0.00)),
     "thaana": ("\u0780-\u07bf", (2.00, 2.00), (0.50, 0.50)),
-    "emoji": ("\u2600-\u27bf\U0001f000-\U0001faff", (2.15, 2.71), (0.00, 0.00)),
+    "emoji": (
+        "\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff",
+        (2.15, 2.71),
+        (0.00, 0.00),
+    ),
+    **RARE,
 }
 # Russian, which the vocabularies know far better than other Cyrillic writing.
 RUSSIAN: Tuple[Pair, Pair] = ((0.18, 0.36), (0.50, 0.50))

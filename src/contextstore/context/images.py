@@ -17,6 +17,8 @@ _LONGEST = 2048
 _SHORTEST = 768
 # An image of unknown size counts as the largest that the rule knows: 4 x 2 tiles.
 _UNKNOWN_TILES = 8
+_PATCH = 32
+_MOST_PATCHES = 1536
 # As much base64 as is needed to find the size: in a JPEG it stands behind
 # previews and profiles, elsewhere at the start.
 _SHORT_HEAD = 64
@@ -29,10 +31,17 @@ Size = Tuple[int, int]
 def image_tokens(part: Any, profile: ModelProfile) -> int:
     """Return the tokens of an image part of OpenAI's or Anthropic's shape.
 
-    OpenAI's rule: the image is fitted into 2048 x 2048 pixels, then its shorter side
-    into 768, and is paid for by tiles of 512 x 512 beside a base price. In low detail
-    only the base price is paid.
+    The rules are those of OpenAI's guide "Images and vision", "Calculating costs". For
+    most models the image is fitted into 2048 x 2048 pixels, then its shorter side into
+    768, and is paid for by tiles of 512 x 512 beside a base price; in low detail only
+    the base price is paid. The small models since GPT-4.1 and o4-mini are paid for by
+    patches of 32 x 32 pixels, at most 1,536 after making the image smaller, times a
+    figure of the model, whatever the detail.
     """
+    if profile.image_patch:
+        size = image_size(part)
+        patches = _MOST_PATCHES if size is None else _patches(*size)
+        return math.ceil(patches * profile.image_patch)
     if _detail(part) == "low":
         return profile.image_base
     size = image_size(part)
@@ -40,8 +49,16 @@ def image_tokens(part: Any, profile: ModelProfile) -> int:
     return profile.image_base + profile.image_tile * tiles
 
 
-def has_known_price(part: Any) -> bool:
-    """Tell whether the size of an image does not matter or can be read."""
+def has_known_price(part: Any, profile: ModelProfile) -> bool:
+    """Tell whether the price of an image is known: its size is, or does not matter.
+
+    For models that are billed by patches it never is. In OpenAI's forum users found 1.2
+    and 1.5 tokens a patch for gpt-5-mini and gpt-5-nano, where the guide has 1.62 and
+    2.46 (topic 1344040), and 1,536 patches for an image that by the guide's rule has
+    1,449 (topic 1281361).
+    """
+    if profile.image_patch:
+        return False
     return _detail(part) == "low" or image_size(part) is not None
 
 
@@ -55,6 +72,23 @@ def _tiles(width: float, height: float) -> int:
     width, height = width * shrink, height * shrink
     shrink = min(1.0, _SHORTEST / min(width, height))
     return math.ceil(width * shrink / _TILE) * math.ceil(height * shrink / _TILE)
+
+
+def _patches(width: int, height: int) -> int:
+    """Return the patches that cover an image, after it was made small enough.
+
+    It is first made as small as its area demands, then so much smaller that the nearer
+    of its sides is whole patches.
+    """
+    patches = math.ceil(width / _PATCH) * math.ceil(height / _PATCH)
+    if patches <= _MOST_PATCHES:
+        return patches
+    shrink = math.sqrt(_MOST_PATCHES / (width * height))
+    across, down = width * shrink, height * shrink
+    shrink = min(math.floor(side) / side for side in (across, down) if side >= 1)
+    # An error of rounding must not add a patch.
+    across, down = (math.ceil(round(side * shrink, 6)) for side in (across, down))
+    return min(across * down, _MOST_PATCHES)
 
 
 def image_size(part: Any) -> Optional[Size]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence
 
+from contextstore.context.kinds import CALLS, THOUGHTS
 from contextstore.messages import Message
 
 __all__ = [
@@ -26,11 +27,6 @@ __all__ = [
 
 # A call or result whose id is missing or no string can never be matched.
 NO_ID = ""
-
-# Items whose result the caller owes; a web_search_call, say, answers itself.
-_OWN_CALLS = ("function_call", "custom_tool_call")
-# No set: what stands in the place of a type need not have a hash.
-_THINKING = ("thinking", "redacted_thinking")
 
 
 def _item_type(message: Message) -> str:
@@ -66,7 +62,7 @@ def calls_of(message: Message) -> List[str]:
         written = set(ids) - {NO_ID}
         return [*ids, *(call_id for call_id in used if call_id not in written)]
     kind = _item_type(message)
-    if kind.endswith("_call") and ("call_id" in message or kind in _OWN_CALLS):
+    if kind.endswith("_call") and ("call_id" in message or kind in CALLS):
         return [_id(message.get("call_id"))]
     return []
 
@@ -161,7 +157,7 @@ def _used_id(block: Any) -> str:
 
 
 def _is_thought(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") in _THINKING
+    return isinstance(block, dict) and block.get("type") in THOUGHTS
 
 
 def without_calls(message: Message, unwanted: Sequence[str]) -> Optional[Message]:

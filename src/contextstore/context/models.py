@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
@@ -14,6 +15,7 @@ class ModelProfile:
 
     The figures are those of OpenAI's cookbook, "How to count tokens with tiktoken":
     each message, each name and the primed reply cost a few tokens beside their text.
+    Those for images are of its guide "Images and vision", "Calculating costs".
 
     Attributes:
         encoding: name of the vocabulary.
@@ -24,6 +26,8 @@ class ModelProfile:
         priming: tokens that start the reply, once a prompt.
         image_base: tokens of an image whatever its size.
         image_tile: tokens of each tile of 512 x 512 pixels.
+        image_patch: tokens of each patch of 32 x 32 pixels, for models that are billed
+            by these; 0 for the others.
     """
 
     encoding: str
@@ -34,6 +38,7 @@ class ModelProfile:
     priming: int = 3
     image_base: int = 85
     image_tile: int = 170
+    image_patch: float = 0.0
 
 
 _O200K = ModelProfile("o200k_base")
@@ -61,10 +66,14 @@ _PREFIXES: Dict[str, ModelProfile] = {
     "gpt-4": _CL100K,
     "gpt-4v": _CL100K,
     "gpt-4.1": _O200K,
+    "gpt-4.1-mini": ModelProfile("o200k_base", image_patch=1.62),
+    "gpt-4.1-nano": ModelProfile("o200k_base", image_patch=2.46),
     "gpt-4.5": _O200K,
     "gpt-4o": _O200K,
     "gpt-4o-mini": ModelProfile("o200k_base", image_base=2833, image_tile=5667),
     "gpt-5": ModelProfile("o200k_base", image_base=70, image_tile=140),
+    "gpt-5-mini": ModelProfile("o200k_base", image_patch=1.62),
+    "gpt-5-nano": ModelProfile("o200k_base", image_patch=2.46),
     "gpt-audio": _O200K,
     "gpt-image": _O200K,
     "gpt-oss": _O200K,
@@ -76,6 +85,7 @@ _PREFIXES: Dict[str, ModelProfile] = {
     "o1": ModelProfile("o200k_base", image_base=75, image_tile=150),
     "o3": ModelProfile("o200k_base", image_base=75, image_tile=150),
     "o4": _O200K,
+    "o4-mini": ModelProfile("o200k_base", image_patch=1.72),
     "text-embedding-3": _CL100K,
     "text-embedding-ada": _CL100K,
     "babbage-002": _CL100K,
@@ -95,21 +105,15 @@ _PREFIXES: Dict[str, ModelProfile] = {
 # medians over the texts that the project ctok counted with Anthropic's endpoint: code
 # 1.17 and 1.46, the Universal Declaration of Human Rights 1.24 and 1.54. Gemini's was
 # not measured.
-_CLAUDE = ModelProfile("o200k_base", known=False, factor=1.2)
+_OLDER_CLAUDE = ModelProfile("o200k_base", known=False, factor=1.2)
 _NEWER_CLAUDE = ModelProfile("o200k_base", known=False, factor=1.5)
-_PREFIXES.update(
-    {
-        "claude": _CLAUDE,
-        "anthropic.claude": _CLAUDE,
-        "claude-opus-4-7": _NEWER_CLAUDE,
-        "claude-opus-4-8": _NEWER_CLAUDE,
-        "claude-opus-4-9": _NEWER_CLAUDE,
-        "claude-opus-5": _NEWER_CLAUDE,
-        "claude-sonnet-5": _NEWER_CLAUDE,
-        "claude-haiku-5": _NEWER_CLAUDE,
-        "gemini": ModelProfile("o200k_base", known=False, factor=1.1),
-    }
-)
+_PREFIXES["gemini"] = ModelProfile("o200k_base", known=False, factor=1.1)
+
+# Bedrock puts its own name and a region before that of the model: us.anthropic.claude.
+_CLAUDE = re.compile(r"(?:[a-z0-9-]+\.)*claude(?![a-z0-9])")
+# The first number of one or two digits, and the one after it; longer ones are dates.
+_CLAUDE_VERSION = re.compile(r"[-v]([0-9]{1,2})(?:[-.]([0-9]{1,2}))?(?![0-9])")
+_NEWER_SINCE = (4, 7)
 
 _UNKNOWN = ModelProfile("o200k_base", known=False)
 
@@ -120,11 +124,13 @@ def profile_of(name: str) -> ModelProfile:
     """Return the profile of a model or encoding name.
 
     Provider prefixes (``azure/gpt-4o``, ``openrouter/openai/gpt-4o``), fine-tuned names
-    (``ft:gpt-4o:org::id``) and dated names are understood. Any other name
-    gets the newest vocabulary with ``known=False``.
+    (``ft:gpt-4o:org::id``), dated names and those of Bedrock
+    (``us.anthropic.claude-opus-4-7-v1:0``) are understood. Any other name gets the
+    newest vocabulary with ``known=False``.
     """
     model = _bare_name(name)
-    return _ENCODINGS.get(model) or _by_prefix(model) or _UNKNOWN
+    known = _ENCODINGS.get(model) or _claude(model) or _by_prefix(model)
+    return known or _UNKNOWN
 
 
 def _bare_name(name: str) -> str:
@@ -133,6 +139,18 @@ def _bare_name(name: str) -> str:
     if model.startswith("ft:"):
         model = model[3:]
     return model
+
+
+def _claude(model: str) -> Optional[ModelProfile]:
+    """Return the profile of a Claude of any family by its version, None for others."""
+    found = _CLAUDE.match(model)
+    if found is None:
+        return None
+    version = _CLAUDE_VERSION.search(model, found.end())
+    if version is None:
+        return _OLDER_CLAUDE
+    number = (int(version[1]), int(version[2] or 0))
+    return _NEWER_CLAUDE if number >= _NEWER_SINCE else _OLDER_CLAUDE
 
 
 def _by_prefix(model: str) -> Optional[ModelProfile]:

@@ -293,10 +293,17 @@ def _block_faults(message: Json, *, is_last: bool) -> Iterator[str]:
         seen_other = seen_other or kind != "tool_result"
         if kind == "tool_use":
             yield from _tool_use_faults(block)
-    if is_last and message.get("role") == "assistant" and blocks:
-        text = blocks[-1].get("text")
-        if isinstance(text, str) and text != text.rstrip():
-            yield "the final text of the assistant ends with white space"
+    if message.get("role") == "assistant" and blocks:
+        yield from _last_block_faults(blocks[-1], is_last=is_last)
+
+
+def _last_block_faults(block: Json, *, is_last: bool) -> Iterator[str]:
+    """Yield what is wrong with the last block of a message of the assistant."""
+    if block.get("type") in ("thinking", "redacted_thinking"):
+        yield "the final block of an assistant message is a thought"
+    text = block.get("text")
+    if is_last and isinstance(text, str) and text != text.rstrip():
+        yield "the final text of the assistant ends with white space"
 
 
 def _says(text: Any) -> bool:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, List, Tuple, Union
 
 from contextstore.context.arguments import checked_entries
+from contextstore.context.kinds import CALLS, IMAGES, TEXTS
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, copy_json
 
 __all__ = [
-    "IMAGES",
-    "TEXTS",
     "copies_in_shape",
     "is_message_without_role",
     "system_texts",
     "text_block",
 ]
-
-TEXTS = ("text", "input_text", "output_text")
-IMAGES = ("image", "image_url", "input_image")
-_CALLS = ("function_call", "custom_tool_call")
 
 
 def copies_in_shape(messages: Any) -> List[Message]:
@@ -73,9 +68,9 @@ def _check_message(message: Message, path: str) -> None:
     if message.get("role") == "assistant" and message.get("tool_calls") is not None:
         _check_calls(message["tool_calls"], f"{path}.tool_calls")
     if message.get("function_call") is not None:
-        _check_named(message["function_call"], f"{path}.function_call")
-    if "role" not in message and message.get("type") in _CALLS:
-        _check_named(message, path)
+        _check_called(message["function_call"], f"{path}.function_call")
+    if "role" not in message and message.get("type") in CALLS:
+        _check_called(message, path)
     _check_parts(message.get("content"), f"{path}.content")
     if "role" not in message:
         _check_parts(message.get("output"), f"{path}.output")
@@ -87,12 +82,16 @@ def _check_calls(calls: Any, path: str) -> None:
         here = f"{path}[{at}]"
         _check(call, dict, here, "an object")
         kind = "custom" if "custom" in call else "function"
-        _check_named(call.get(kind), f"{here}.{kind}")
+        _check_called(call.get(kind), f"{here}.{kind}")
 
 
-def _check_named(called: Any, path: str) -> None:
+def _check_called(called: Any, path: str) -> None:
     _check(called, dict, path, "an object")
     _check(called.get("name"), str, f"{path}.name", "a text")
+    for field in ("arguments", "input"):
+        if called.get(field) is not None:
+            named = "an object, or a text"
+            _check(called[field], (dict, str), f"{path}.{field}", named)
 
 
 def _check_parts(content: Any, path: str) -> None:
@@ -114,12 +113,14 @@ def _check_part(part: Message, path: str) -> None:
         url = inner.get("url") if isinstance(inner, dict) else inner
         _check(url, str, f"{path}.image_url", "the URL of an image, or has one")
     elif kind == "tool_use":
-        _check_named(part, path)
+        _check_called(part, path)
     elif kind == "tool_result":
         _check_parts(part.get("content"), f"{path}.content")
 
 
-def _check(value: Any, wanted: type, path: str, named: str) -> None:
+def _check(
+    value: Any, wanted: Union[type, Tuple[type, ...]], path: str, named: str
+) -> None:
     if not isinstance(value, wanted):
         raise InvalidInputError(
             f"{path} is of type {type(value).__name__}; it has to be {named}", path=path

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from contextstore.context.kinds import TEXTS
 from contextstore.messages import Message
 
 __all__ = ["MARK", "cut_middle", "shorten"]
 
 MARK = " [...] "
-
-_TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 def shorten(
@@ -36,12 +35,12 @@ def shorten(
     floor = count(MARK)
     excess = sum(map(cost, messages)) - room
     limit = _limit(sizes, excess, floor)
-    while limit is not None and limit >= floor:
+    while limit is not None:
         cut = _cut_all(messages, limit, count)
         if sum(map(cost, cut)) <= room:
             return cut
         # Only where the counts of texts do not add up to that of their message.
-        limit = limit * 7 // 8 if limit > floor else None
+        limit = max(limit * 7 // 8, floor) if limit > floor else None
     return None
 
 
@@ -133,7 +132,7 @@ def _content_with_texts(content: Any, change: Callable[[str], str]) -> Any:
 def _part_with_texts(part: Any, change: Callable[[str], str]) -> Any:
     if not isinstance(part, dict):
         return part
-    if part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str):
+    if part.get("type") in TEXTS and isinstance(part.get("text"), str):
         return {**part, "text": change(part["text"])}
     if part.get("type") == "tool_result" and "content" in part:
         return {**part, "content": _content_with_texts(part["content"], change)}
