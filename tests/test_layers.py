@@ -76,6 +76,7 @@ SHARED_BY_BACKENDS = (
     "results",
     "stamps",
     "texts",
+    "told",
     "writes",
 )
 

@@ -12,6 +12,7 @@ from typing import (
     Optional,
     Sequence,
     Type,
+    cast,
 )
 
 from contextstore import messages
@@ -21,6 +22,7 @@ from contextstore._lifecycle import Closing
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.results import EraseReceipt, PruneResult, WriteResult
 from contextstore.backends.stamps import Stamps
+from contextstore.backends.told import Memory, Telling, Told
 from contextstore.backends.writes import Writer, Written
 from contextstore.context.arguments import checked_options, checked_tokens
 from contextstore.context.builder import BuildResult, ContextBuilder
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 _MOST_RECALLED = 2_000
 
 
-class SessionStore(Closing):
+class SessionStore(Closing, Telling[Told]):
     """Keep sessions and find what was said in them.
 
     What it was given it does not close: close the memory and the retrieval backend
@@ -71,7 +73,7 @@ class SessionStore(Closing):
 
     def __init__(
         self,
-        memory: MemoryBackend,
+        memory: Memory[Told],
         retrieval: Optional[RetrievalBackend] = None,
         config: Optional[SessionStoreConfig] = None,
     ) -> None:
@@ -80,14 +82,14 @@ class SessionStore(Closing):
             _refuse_other(retrieval, RetrievalBackend, "retrieval")
         if config is not None:
             _refuse_other(config, SessionStoreConfig, "config")
-        self.memory = memory
+        self.memory: MemoryBackend = cast(MemoryBackend, memory)
         self.retrieval = retrieval
         config = config or SessionStoreConfig()
         config.check(retrieval)
-        self._writer = Writer(memory, Stamps.of(None, None))
-        self._in_step = InStep(memory, retrieval, config)
+        self._writer = Writer(self.memory, Stamps.of(None, None))
+        self._in_step = InStep(self.memory, retrieval, config)
         self._recall = Recall(config.weights)
-        self._summaries = prompts.Summaries(memory)
+        self._summaries = prompts.Summaries(self.memory)
 
     @property
     def config(self) -> SessionStoreConfig:
@@ -109,10 +111,10 @@ class SessionStore(Closing):
     async def save_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Make these the messages of a session, creating or replacing it.
 
         With ``auto_embed`` the new ones are embedded before this returns. A failing
@@ -122,16 +124,16 @@ class SessionStore(Closing):
             session_id, context, expected_version=expected_version
         )
         await self._in_step.follow(session_id, written)
-        return written.result
+        return cast(Told, written.result)
 
     async def append_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         create: bool = False,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Add messages at the end of a session; embeds them as ``save_context`` does.
 
         Raises:
@@ -141,7 +143,7 @@ class SessionStore(Closing):
             session_id, context, create=create, expected_version=expected_version
         )
         await self._in_step.follow(session_id, written)
-        return written.result
+        return cast(Told, written.result)
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session, its messages and its vectors.
@@ -153,9 +155,7 @@ class SessionStore(Closing):
         await reach(self.memory, self.memory.delete_session(session_id))
         await self._in_step.remove_session(session_id)
 
-    async def delete_interaction(
-        self, session_id: str, interaction_id: str
-    ) -> Optional[WriteResult]:
+    async def delete_interaction(self, session_id: str, interaction_id: str) -> Told:
         """Delete a message and all after it, with their vectors.
 
         Raises:
@@ -165,7 +165,7 @@ class SessionStore(Closing):
         messages.validate_message_id(interaction_id, "interaction_id")
         written = await self._writer.delete_interaction(session_id, interaction_id)
         await self._in_step.remove(session_id, written.removed)
-        return written.result
+        return cast(Told, written.result)
 
     async def update_interaction(
         self,
@@ -526,12 +526,12 @@ class SessionStore(Closing):
         await self.wait_for_embeddings()
 
     @property
-    def sync(self) -> SyncSessionStore:
+    def sync(self) -> SyncSessionStore[Told]:
         """Give the sync face of this object: the same methods without await."""
         # The sync face stands above this file; imported here, it closes no circle.
         from contextstore.sync import SyncSessionStore  # noqa: PLC0415
 
-        return SyncSessionStore.of(self)
+        return SyncSessionStore[Told].of(self)
 
 
 def _refuse_other(part: object, kind: Type[object], name: str) -> None:
