@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -83,6 +84,23 @@ def test_the_program_for_servers_runs_on_them(
     monkeypatch.setenv("CHATS", address(workplace))
     markdown.run(section_named("From one file to servers"), README)
     assert not (workplace / "chat.db").exists()
+
+
+def test_searching_by_meaning_runs_without_any_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    title, blocks = section_named("Searching by meaning")
+    names = [
+        number for number, block in enumerate(blocks) if "auto_embed" in block.text
+    ]
+    models = """from contextstore.embedders import HashingEmbedder
+local = HashingEmbedder()
+larger = HashingEmbedder(512)"""
+    first = markdown.Block("python", models, 1)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.chdir(tmp_path)
+    markdown.run(markdown.Section(title, [first, *blocks[names[0] :]]), README)
 
 
 class TestDictBackend(MemoryBackendConformance):
