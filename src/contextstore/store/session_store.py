@@ -287,6 +287,10 @@ class SessionStore(Closing, Telling[Told]):
     ) -> Handle:
         """Start ``add_message_embedding`` and return at once.
 
+        What still runs when the process or its event loop ends is lost without a word:
+        call ``wait_for_embeddings`` or ``close`` before. A stored message is then
+        embedded by the next ``embed_missing``; a text of any other id is not.
+
         Returns:
             The task, or a ``concurrent.futures.Future`` where no event loop runs. A
             failure is also raised by the next ``wait_for_embeddings``.
