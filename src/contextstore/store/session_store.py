@@ -375,6 +375,10 @@ class SessionStore(Closing, Telling[Told]):
         ``headroom`` without ``previous``, and strategies other than ``truncate_oldest``
         and ``recent_only``.
 
+        A session that is not there has no messages, as in ``load_context``, so that a
+        chat may begin with its first prompt: the result is empty, not ``infeasible``,
+        and a line of the log at DEBUG says so. ``session_info`` raises for it.
+
         Args:
             max_tokens: the budget, for the prompt as the provider counts it.
             recent_share: the part of it for the newest messages, 0 to 1.
@@ -395,7 +399,8 @@ class SessionStore(Closing, Telling[Told]):
         snippet_chars = prompts.validate_snippet_chars(snippet_chars)
         prompts.refuse_both(query, strategy)
         builder = builder or self.config.builder
-        build = partial(builder.abuild, tools=tools, tool_choice=tool_choice)
+        abuild = partial(builder.abuild, tools=tools, tool_choice=tool_choice)
+        build = partial(prompts.build, abuild, session_id)
         options = dict(checked_options(strategy_opts))
         if query is not None:
             ranked = await self.retrieve_relevant(session_id, query, k=_MOST_RECALLED)
