@@ -26,6 +26,7 @@ def checks(newest: Path, oldest: Path) -> List[Tuple[str, List[str]]]:
         ("mypy, oldest Python", [str(oldest), *on_oldest]),
         ("pyright", [str(tools / "pyright")]),
         ("public types", [str(newest), "scripts/public_types.py"]),
+        ("types of the README", [str(newest), "-m", "scripts.page_types"]),
     ]
 
 

@@ -77,6 +77,7 @@ SHARED_BY_BACKENDS = (
     "results",
     "stamps",
     "texts",
+    "told",
     "writes",
 )
 

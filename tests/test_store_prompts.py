@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -568,3 +569,33 @@ class TestSummaries:
     def test_they_need_a_session(self) -> None:
         with pytest.raises(ValueError, match="no session"):
             InMemoryMemory().sync.save_summaries("s", {"a": "b"})
+
+
+@pytest.mark.parametrize("make", [InMemoryMemory, DictBackend])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"query": "boats"},
+        {"strategy_opts": {"headroom": 0.5}},
+        {
+            "strategy": "summarize_oldest",
+            "strategy_opts": {"summarizer": lambda _: "short"},
+        },
+    ],
+    ids=["window", "query", "whole", "summary"],
+)
+def test_a_prompt_of_no_session_is_empty_and_noted(
+    make: Type[MemoryBackend], options: Dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = SessionStore(make()).sync
+    with caplog.at_level(logging.DEBUG, logger="contextstore"):
+        result = store.build_context("typo", 100, **options)
+    assert (result.messages, result.metadata["infeasible"]) == ([], False)
+    noted = [one for one in caplog.records if "'typo'" in one.getMessage()]
+    assert [one.levelno for one in noted] == [logging.DEBUG]
+    store.save_context("there", [SYSTEM])
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, logger="contextstore"):
+        assert store.build_context("there", 100, **options).messages
+    assert not caplog.records

@@ -20,6 +20,7 @@ from typing import (
     Type,
     TypeVar,
     Union,
+    cast,
 )
 
 from contextstore._background import Handle
@@ -34,6 +35,7 @@ from contextstore.backends.results import (
     VerifyReport,
     WriteResult,
 )
+from contextstore.backends.told import Memory, Telling, Told
 from contextstore.backends.writes import with_options
 from contextstore.context.builder import BuildResult, ContextBuilder
 from contextstore.context.strategies.relevant import DEFAULT_RECENT_SHARE
@@ -71,15 +73,15 @@ class _Face:
         self.close()
 
 
-class SyncMemory(_Face):
+class SyncMemory(_Face, Telling[Told]):
     """Call a memory backend, ours or your own, from sync code.
 
     Args:
         backend: the backend; ``backend.sync`` gives the same face.
     """
 
-    def __init__(self, backend: MemoryBackend) -> None:
-        self.backend = backend
+    def __init__(self, backend: Memory[Told]) -> None:
+        self.backend: MemoryBackend = cast(MemoryBackend, backend)
 
     def load_context(
         self, session_id: str, k: Optional[int] = None
@@ -90,41 +92,40 @@ class SyncMemory(_Face):
     def save_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Make these the messages of a session; see MemoryBackend.save_context."""
         save = with_options(
             self.backend.save_context, expected_version=expected_version
         )
-        return self._drive(save(session_id, context))
+        return cast(Told, self._drive(save(session_id, context)))
 
     def append_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         create: bool = False,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Add messages at the end of a session; see MemoryBackend.append_context."""
         append = with_options(
             self.backend.append_context,
             create=create,
             expected_version=expected_version,
         )
-        return self._drive(append(session_id, context))
+        return cast(Told, self._drive(append(session_id, context)))
 
     def delete_session(self, session_id: str) -> None:
         """Delete a session; see MemoryBackend.delete_session."""
         self._drive(self.backend.delete_session(session_id))
 
-    def delete_interaction(
-        self, session_id: str, interaction_id: str
-    ) -> Optional[WriteResult]:
+    def delete_interaction(self, session_id: str, interaction_id: str) -> Told:
         """Delete a message and all after it; see MemoryBackend.delete_interaction."""
-        return self._drive(self.backend.delete_interaction(session_id, interaction_id))
+        deleting = self.backend.delete_interaction(session_id, interaction_id)
+        return cast(Told, self._drive(deleting))
 
     def session_info(self, session_id: str) -> SessionInfo:
         """Describe a session; see MemoryBackend.session_info."""
@@ -334,7 +335,7 @@ class SyncRetrieval(_Face):
         return drive(awaitable, inline=self.backend.runs_inline)
 
 
-class SyncSessionStore(_Face):
+class SyncSessionStore(_Face, Telling[Told]):
     """Call a SessionStore from sync code.
 
     The arguments are those of SessionStore; ``store.sync`` gives the same face of a
@@ -343,14 +344,14 @@ class SyncSessionStore(_Face):
 
     def __init__(
         self,
-        memory: MemoryBackend,
+        memory: Memory[Told],
         retrieval: Optional[RetrievalBackend] = None,
         config: Optional[SessionStoreConfig] = None,
     ) -> None:
-        self.store: SessionStore = SessionStore(memory, retrieval, config)
+        self.store: SessionStore[Told] = SessionStore(memory, retrieval, config)
 
     @classmethod
-    def of(cls, store: SessionStore) -> SyncSessionStore:
+    def of(cls, store: SessionStore[Told]) -> SyncSessionStore[Told]:
         """Return the sync face of a store."""
         face = cls.__new__(cls)
         face.store = store
@@ -365,10 +366,10 @@ class SyncSessionStore(_Face):
     def save_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Make these the messages of a session; see SessionStore.save_context."""
         return drive(
             self.store.save_context(
@@ -379,11 +380,11 @@ class SyncSessionStore(_Face):
     def append_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         create: bool = False,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Add messages at the end of a session; see SessionStore.append_context."""
         return drive(
             self.store.append_context(
@@ -395,9 +396,7 @@ class SyncSessionStore(_Face):
         """Delete a session with its vectors; see SessionStore.delete_session."""
         drive(self.store.delete_session(session_id))
 
-    def delete_interaction(
-        self, session_id: str, interaction_id: str
-    ) -> Optional[WriteResult]:
+    def delete_interaction(self, session_id: str, interaction_id: str) -> Told:
         """Delete a message and all after it; see SessionStore.delete_interaction."""
         return drive(self.store.delete_interaction(session_id, interaction_id))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 import redis
@@ -110,6 +111,46 @@ def test_another_session_of_the_target_is_replaced_only_when_told(other: Any) ->
     assert target.sync.load_context("mine") == other
     assert copied(source, target, overwrite=True).is_verified
     assert target.sync.load_context("mine") == numbered(1, 3)
+
+
+def listed(memory: Any) -> List[str]:
+    return [one.session_id for one in memory.sync.list_sessions(limit=1000).sessions]
+
+
+def on_valkey(tmp_path: Path) -> RedisMemory:
+    return RedisMemory(valkey().url, namespace=namespace(tmp_path))
+
+
+@pytest.mark.parametrize("make", [lambda _: InMemoryMemory(), on_valkey])
+def test_sessions_keep_the_order_of_their_last_change(
+    tmp_path: Path, make: Callable[[Path], Any]
+) -> None:
+    names = [f"s{number * 7 % 20:02}" for number in range(20)]
+    with make(tmp_path).sync as face:
+        for name in [*names, *names[:3]]:
+            face.append_context(name, [bare("said")], create=True)
+            time.sleep(0.002)
+        target = InMemoryMemory()
+        assert copied(face.backend, target).is_verified
+    assert listed(target) == [*names[2::-1], *names[:2:-1]]
+
+
+def test_all_sessions_that_differ_are_named_and_no_more_is_written() -> None:
+    source, target = InMemoryMemory(), InMemoryMemory()
+    names = [f"s{number:02}" for number in range(30)]
+    for name in names:
+        source.sync.save_context(name, [message(1)])
+    for name in names[1:24]:
+        target.sync.save_context(name, [message(2)])
+    with pytest.raises(ConflictError) as caught:
+        copied(source, target)
+    text = str(caught.value)
+    assert [name for name in names if repr(name) in text] == names[1:21]
+    assert " 23 names" in text
+    assert "'s20' and 3 more" in text
+    assert caught.value.session_id == "s01"
+    assert sorted(listed(target)) == names[:24]
+    assert copied(source, target, overwrite=True).is_verified
 
 
 class Edited(InMemoryMemory):

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -24,6 +25,8 @@ from contextstore import (
 )
 from contextstore.testing import MemoryBackendConformance
 from tests.docs import markdown
+from tests.servers.shared import database_of
+from tests.servers.shared_valkey import valkey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = ROOT / "README.md"
@@ -68,6 +71,36 @@ def test_an_embedding_function_can_be_passed(name: str, workplace: Path) -> None
     store.save_context("s", [{"id": i, "content": text} for i, text in texts.items()])
     (found,) = store.retrieve_relevant("s", "When does the boat leave?", k=1)
     assert found.message_id == "1"
+
+
+def address_of_valkey(_: Path) -> str:
+    return f"{valkey().url}/2"
+
+
+@pytest.mark.parametrize("address", [database_of, address_of_valkey])
+def test_the_program_for_servers_runs_on_them(
+    address: Callable[[Path], str], workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHATS", address(workplace))
+    markdown.run(section_named("From one file to servers"), README)
+    assert not (workplace / "chat.db").exists()
+
+
+def test_searching_by_meaning_runs_without_any_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    title, blocks = section_named("Searching by meaning")
+    names = [
+        number for number, block in enumerate(blocks) if "auto_embed" in block.text
+    ]
+    models = """from contextstore.embedders import HashingEmbedder
+local = HashingEmbedder()
+larger = HashingEmbedder(512)"""
+    first = markdown.Block("python", models, 1)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.chdir(tmp_path)
+    markdown.run(markdown.Section(title, [first, *blocks[names[0] :]]), README)
 
 
 class TestDictBackend(MemoryBackendConformance):
@@ -150,6 +183,18 @@ def documented_function(title: str, name: str) -> Callable[..., Any]:
 def test_a_signature_is_as_documented(title: str, call: str) -> None:
     function = documented_function(title, call.partition("(")[0])
     assert actual_parameters(function) == documented_parameters(call)
+
+
+def test_a_class_has_a_table_of_its_own() -> None:
+    calls = [(title, call.partition("(")[0]) for title, call in REFERENCE]
+    strangers = [
+        name
+        for title, name in calls
+        if inspect.isclass(getattr(contextstore, title, None))
+        and inspect.isclass(getattr(contextstore, name, None))
+        and name != title
+    ]
+    assert strangers == []
 
 
 def test_the_reference_was_read() -> None:

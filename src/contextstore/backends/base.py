@@ -26,6 +26,7 @@ from contextstore.backends.results import (
     VerifyReport,
     WriteResult,
 )
+from contextstore.backends.told import Memory, Told
 
 if TYPE_CHECKING:
     from contextstore.sync import SyncMemory
@@ -295,7 +296,7 @@ class MemoryBackend(Backend, ABC):
         self._unsupported("backup")
 
     @property
-    def sync(self) -> SyncMemory:
+    def sync(self: Memory[Told]) -> SyncMemory[Told]:
         """Give the sync face of this object: the same methods without await."""
         # The sync face stands above this room; imported here, it closes no circle.
         from contextstore.sync import SyncMemory  # noqa: PLC0415

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Union
 from urllib.parse import unquote, urlsplit
 
 from contextstore.backends.addresses import without_password
-from contextstore.backends.base import MemoryBackend
 from contextstore.backends.memory import InMemoryMemory
 from contextstore.backends.postgres import PostgresMemory
 from contextstore.backends.redis import RedisMemory
 from contextstore.backends.sqlite import SQLiteMemory
 from contextstore.errors import ConfigurationError
 
+Opened = Union[SQLiteMemory, PostgresMemory, RedisMemory]
+"""What an address opens: a MemoryBackend with all options and a WriteResult of each
+write. An InMemoryMemory is a SQLiteMemory without a file."""
 
-def open_memory(url: str, **options: Any) -> MemoryBackend:
+
+def open_memory(url: str, **options: Any) -> Opened:
     """Open the memory that an address names.
 
     ``sqlite:///chat.db`` is a file beside the program, ``sqlite:////var/chat.db`` an
@@ -52,7 +55,7 @@ def _scheme_of(url: object) -> str:
     return scheme if colon else ""
 
 
-def _open_sqlite(url: str, options: Dict[str, Any]) -> MemoryBackend:
+def _open_sqlite(url: str, options: Dict[str, Any]) -> Opened:
     path = path_in(url)
     if not path:
         raise ConfigurationError(
@@ -72,21 +75,21 @@ def path_in(url: str) -> str:
     return unquote(parts.path)[1:] if alone else ""
 
 
-def _open_in_memory(url: str, options: Dict[str, Any]) -> MemoryBackend:
+def _open_in_memory(url: str, options: Dict[str, Any]) -> Opened:
     if url.rstrip("/") != "memory:":
         raise ConfigurationError(f"{without_password(url)}: write memory: alone")
     return InMemoryMemory(**options)
 
 
-def _open_postgres(url: str, options: Dict[str, Any]) -> MemoryBackend:
+def _open_postgres(url: str, options: Dict[str, Any]) -> Opened:
     return PostgresMemory(url, **options)
 
 
-def _open_redis(url: str, options: Dict[str, Any]) -> MemoryBackend:
+def _open_redis(url: str, options: Dict[str, Any]) -> Opened:
     return RedisMemory(url, **options)
 
 
-_OPENERS: Dict[str, Callable[[str, Dict[str, Any]], MemoryBackend]] = {
+_OPENERS: Dict[str, Callable[[str, Dict[str, Any]], Opened]] = {
     "sqlite": _open_sqlite,
     "memory": _open_in_memory,
     "postgresql": _open_postgres,

@@ -15,8 +15,10 @@ from typing import (
     Callable,
     FrozenSet,
     List,
+    Mapping,
     NamedTuple,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
 )
@@ -88,7 +90,10 @@ class Writer:
         self._stamps = stamps
 
     async def save(
-        self, session_id: str, context: List[Message], **options: Any
+        self,
+        session_id: str,
+        context: Sequence[Mapping[str, Any]],
+        **options: Any,
     ) -> Written:
         """Save, and tell which stored messages it replaced."""
         incoming = self._prepared(session_id, context)
@@ -107,7 +112,10 @@ class Writer:
         return Written(_with_ids(incoming, result), result.removed, result)
 
     async def append(
-        self, session_id: str, context: List[Message], **options: Any
+        self,
+        session_id: str,
+        context: Sequence[Mapping[str, Any]],
+        **options: Any,
     ) -> Written:
         """Append, and tell the ids of what was appended."""
         incoming = self._prepared(session_id, context)
@@ -139,7 +147,9 @@ class Writer:
         write = with_options(method, **options)
         return await reach(self._memory, write(session_id, context))
 
-    def _prepared(self, session_id: str, context: List[Message]) -> List[Message]:
+    def _prepared(
+        self, session_id: str, context: Sequence[Mapping[str, Any]]
+    ) -> List[Message]:
         messages.validate_session_id(session_id)
         prepared = messages.prepare(context)
         if not self._memory.prepares_messages:

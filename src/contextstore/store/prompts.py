@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import blake2b
-from typing import Any, AsyncGenerator, Callable, Dict, List, Mapping, Optional
+from typing import (
+    Any,
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+)
 
 from contextstore._flights import SharedCalls
 from contextstore._hop import reach, wait
 from contextstore._lifecycle import overrides
 from contextstore.backends.base import MemoryBackend
-from contextstore.context.builder import ContextBuilder
+from contextstore.context.builder import BuildResult, ContextBuilder
 from contextstore.context.windows import any_linked, cost_of, exceeds
 from contextstore.errors import (
     InteractionNotFoundError,
@@ -25,12 +36,15 @@ from contextstore.store.indexes import IndexedSession
 
 __all__ = [
     "Summaries",
+    "build",
     "load_window",
     "needs_whole_history",
     "refuse_both",
     "shortener",
     "validate_snippet_chars",
 ]
+
+_logger = logging.getLogger("contextstore")
 
 # One for each budget that an application builds for, and then some.
 _MOST_SUMMARIES = 16
@@ -81,6 +95,18 @@ async def _read_window(
         # What belongs to them is pinned with them, and may stand anywhere.
         return await reach(memory, memory.load_context(session_id))
     return older + window
+
+
+async def build(
+    abuild: Callable[..., Awaitable[BuildResult]],
+    session_id: str,
+    history: Sequence[Message],
+    *arguments: Any,
+) -> BuildResult:
+    """Build a prompt from the history of a session, and note where there is none."""
+    if not history:
+        _logger.debug("session %r has no messages; its prompt is empty", session_id)
+    return await abuild(history, *arguments)
 
 
 def needs_whole_history(strategy: str, options: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from typing import (
     Optional,
     Sequence,
     Type,
+    cast,
 )
 
 from contextstore import messages
@@ -21,6 +22,7 @@ from contextstore._lifecycle import Closing
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.results import EraseReceipt, PruneResult, WriteResult
 from contextstore.backends.stamps import Stamps
+from contextstore.backends.told import Memory, Telling, Told
 from contextstore.backends.writes import Writer, Written
 from contextstore.context.arguments import checked_options, checked_tokens
 from contextstore.context.builder import BuildResult, ContextBuilder
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 _MOST_RECALLED = 2_000
 
 
-class SessionStore(Closing):
+class SessionStore(Closing, Telling[Told]):
     """Keep sessions and find what was said in them.
 
     What it was given it does not close: close the memory and the retrieval backend
@@ -71,7 +73,7 @@ class SessionStore(Closing):
 
     def __init__(
         self,
-        memory: MemoryBackend,
+        memory: Memory[Told],
         retrieval: Optional[RetrievalBackend] = None,
         config: Optional[SessionStoreConfig] = None,
     ) -> None:
@@ -80,14 +82,14 @@ class SessionStore(Closing):
             _refuse_other(retrieval, RetrievalBackend, "retrieval")
         if config is not None:
             _refuse_other(config, SessionStoreConfig, "config")
-        self.memory = memory
+        self.memory: MemoryBackend = cast(MemoryBackend, memory)
         self.retrieval = retrieval
         config = config or SessionStoreConfig()
         config.check(retrieval)
-        self._writer = Writer(memory, Stamps.of(None, None))
-        self._in_step = InStep(memory, retrieval, config)
+        self._writer = Writer(self.memory, Stamps.of(None, None))
+        self._in_step = InStep(self.memory, retrieval, config)
         self._recall = Recall(config.weights)
-        self._summaries = prompts.Summaries(memory)
+        self._summaries = prompts.Summaries(self.memory)
 
     @property
     def config(self) -> SessionStoreConfig:
@@ -109,10 +111,10 @@ class SessionStore(Closing):
     async def save_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Make these the messages of a session, creating or replacing it.
 
         With ``auto_embed`` the new ones are embedded before this returns. A failing
@@ -122,16 +124,16 @@ class SessionStore(Closing):
             session_id, context, expected_version=expected_version
         )
         await self._in_step.follow(session_id, written)
-        return written.result
+        return cast(Told, written.result)
 
     async def append_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         create: bool = False,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Add messages at the end of a session; embeds them as ``save_context`` does.
 
         Raises:
@@ -141,7 +143,7 @@ class SessionStore(Closing):
             session_id, context, create=create, expected_version=expected_version
         )
         await self._in_step.follow(session_id, written)
-        return written.result
+        return cast(Told, written.result)
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session, its messages and its vectors.
@@ -153,9 +155,7 @@ class SessionStore(Closing):
         await reach(self.memory, self.memory.delete_session(session_id))
         await self._in_step.remove_session(session_id)
 
-    async def delete_interaction(
-        self, session_id: str, interaction_id: str
-    ) -> Optional[WriteResult]:
+    async def delete_interaction(self, session_id: str, interaction_id: str) -> Told:
         """Delete a message and all after it, with their vectors.
 
         Raises:
@@ -165,7 +165,7 @@ class SessionStore(Closing):
         messages.validate_message_id(interaction_id, "interaction_id")
         written = await self._writer.delete_interaction(session_id, interaction_id)
         await self._in_step.remove(session_id, written.removed)
-        return written.result
+        return cast(Told, written.result)
 
     async def update_interaction(
         self,
@@ -287,6 +287,10 @@ class SessionStore(Closing):
     ) -> Handle:
         """Start ``add_message_embedding`` and return at once.
 
+        What still runs when the process or its event loop ends is lost without a word:
+        call ``wait_for_embeddings`` or ``close`` before. A stored message is then
+        embedded by the next ``embed_missing``; a text of any other id is not.
+
         Returns:
             The task, or a ``concurrent.futures.Future`` where no event loop runs. A
             failure is also raised by the next ``wait_for_embeddings``.
@@ -371,6 +375,10 @@ class SessionStore(Closing):
         ``headroom`` without ``previous``, and strategies other than ``truncate_oldest``
         and ``recent_only``.
 
+        A session that is not there has no messages, as in ``load_context``, so that a
+        chat may begin with its first prompt: the result is empty, not ``infeasible``,
+        and a line of the log at DEBUG says so. ``session_info`` raises for it.
+
         Args:
             max_tokens: the budget, for the prompt as the provider counts it.
             recent_share: the part of it for the newest messages, 0 to 1.
@@ -391,7 +399,8 @@ class SessionStore(Closing):
         snippet_chars = prompts.validate_snippet_chars(snippet_chars)
         prompts.refuse_both(query, strategy)
         builder = builder or self.config.builder
-        build = partial(builder.abuild, tools=tools, tool_choice=tool_choice)
+        abuild = partial(builder.abuild, tools=tools, tool_choice=tool_choice)
+        build = partial(prompts.build, abuild, session_id)
         options = dict(checked_options(strategy_opts))
         if query is not None:
             ranked = await self.retrieve_relevant(session_id, query, k=_MOST_RECALLED)
@@ -527,12 +536,12 @@ class SessionStore(Closing):
         await self.wait_for_embeddings()
 
     @property
-    def sync(self) -> SyncSessionStore:
+    def sync(self) -> SyncSessionStore[Told]:
         """Give the sync face of this object: the same methods without await."""
         # The sync face stands above this file; imported here, it closes no circle.
         from contextstore.sync import SyncSessionStore  # noqa: PLC0415
 
-        return SyncSessionStore.of(self)
+        return SyncSessionStore[Told].of(self)
 
 
 def _refuse_other(part: object, kind: Type[object], name: str) -> None:

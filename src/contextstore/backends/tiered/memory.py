@@ -23,6 +23,7 @@ from typing import (
     Sequence,
     TypeVar,
     Union,
+    cast,
 )
 
 from contextstore import messages
@@ -40,6 +41,7 @@ from contextstore.backends.results import (
 )
 from contextstore.backends.tiered.blocks import Block, newest
 from contextstore.backends.tiered.cache import Cache
+from contextstore.backends.told import Memory, Telling, Told
 from contextstore.backends.writes import with_options
 from contextstore.errors import ConfigurationError, SessionNotFoundError
 from contextstore.messages import Message
@@ -47,7 +49,7 @@ from contextstore.messages import Message
 T = TypeVar("T")
 
 
-class TieredMemory(MemoryBackend):
+class TieredMemory(MemoryBackend, Telling[Told]):
     """Keep messages in a record, and the newest ones in a cache as well.
 
     Every write goes to the record first and alone decides. A load of up to ``window``
@@ -80,21 +82,21 @@ class TieredMemory(MemoryBackend):
 
     def __init__(
         self,
-        record: MemoryBackend,
+        record: Memory[Told],
         cache: MemoryBackend,
         *,
         window: int = 50,
         retry_after: float = 5.0,
     ) -> None:
-        tells = overrides(record, MemoryBackend, "session_info")
+        self._record = cast(MemoryBackend, record)
+        tells = overrides(self._record, MemoryBackend, "session_info")
         if not tells or not record.prepares_messages:
             raise ConfigurationError(
                 "the record has to have session_info and to prepare messages; take one "
                 "of this library"
             )
-        if record is cache:
+        if self._record is cache:
             raise ConfigurationError("the record cannot be its own cache")
-        self._record = record
         self._cache = Cache(cache, retry_after)
         self._window = messages.validate_limit(window, "window")
         self.cache_hits: int = 0
@@ -130,44 +132,44 @@ class TieredMemory(MemoryBackend):
     async def save_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Make these the messages of a session; see MemoryBackend."""
         save = with_options(
             self._record.save_context, expected_version=expected_version
         )
-        return await self._of_record(save(session_id, context))
+        return cast(Told, await self._of_record(save(session_id, context)))
 
     async def append_context(
         self,
         session_id: str,
-        context: List[Dict[str, Any]],
+        context: Sequence[Mapping[str, Any]],
         *,
         create: bool = False,
         expected_version: Optional[int] = None,
-    ) -> Optional[WriteResult]:
+    ) -> Told:
         """Add messages at the end of a session, in the record and then in the cache.
 
         Where the record filled in an id or timestamp, they are read back from it for
         the cache.
         """
         # What is stored is what is cached, whatever the caller does to it meanwhile.
-        context = messages.prepare(context)
+        prepared = messages.prepare(context)
         append = with_options(
             self._record.append_context,
             create=create,
             expected_version=expected_version,
         )
-        written = await self._of_record(append(session_id, context))
+        written = await self._of_record(append(session_id, prepared))
         if (
             written is not None
             and written.before is not None
             and not self._cache.is_down
         ):
-            await self._add(session_id, context, written, written.before)
-        return written
+            await self._add(session_id, prepared, written, written.before)
+        return cast(Told, written)
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session from the record, and then from the cache."""
@@ -176,13 +178,10 @@ class TieredMemory(MemoryBackend):
             session_id, lambda cache: cache.delete_session(session_id)
         )
 
-    async def delete_interaction(
-        self, session_id: str, interaction_id: str
-    ) -> Optional[WriteResult]:
+    async def delete_interaction(self, session_id: str, interaction_id: str) -> Told:
         """Delete a message and all messages after it."""
-        return await self._of_record(
-            self._record.delete_interaction(session_id, interaction_id)
-        )
+        deleting = self._record.delete_interaction(session_id, interaction_id)
+        return cast(Told, await self._of_record(deleting))
 
     async def session_info(self, session_id: str) -> SessionInfo:
         """Return version, size, times and metadata; see MemoryBackend."""
