@@ -34,13 +34,17 @@ _SAYS = ("content", "tool_calls", "function_call", "refusal", "audio")
 _NOT_IN_A_CHAT_NAME = re.compile(r"[\s<|\\/>]")
 
 
-def to_openai(messages: Union[Sequence[Message], Json]) -> List[Json]:
+def to_openai(messages: Union[Sequence[Message], Json]) -> List[Any]:
     """Return messages as OpenAI's chat API takes them.
 
     Results follow their calls directly; names are made legal for the API.
 
     Args:
         messages: stored messages of any shape, or what ``to_anthropic`` returned.
+
+    Returns:
+        A list of dicts; of any type to a type checker, as the client of OpenAI takes
+        no others than its own.
 
     Raises:
         InvalidInputError: it is no list of messages, or one has calls or parts that
