@@ -7,7 +7,6 @@ import os
 import threading
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
@@ -31,6 +30,7 @@ from contextstore import (
 from contextstore.embedders import HashingEmbedder
 from contextstore.retrieval import arithmetic
 from contextstore.retrieval.documents import Document, SessionIndex
+from contextstore.retrieval.hybrid import HybridQuery
 from tests.testing.backends import DeletingDictRetrieval, DictBackend, DictRetrieval
 
 Message = Dict[str, Any]
@@ -652,7 +652,7 @@ def test_many_messages_are_indexed_away_from_the_loop(
 
 def test_numpy_is_imported_away_from_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: List[int] = []
-    monkeypatch.setattr(arithmetic, "sys", SimpleNamespace(modules={}))
+    monkeypatch.setattr(arithmetic, "_prepared", [])
     monkeypatch.setattr(
         arithmetic, "make_columns", lambda: threads.append(threading.get_ident())
     )
@@ -660,8 +660,237 @@ def test_numpy_is_imported_away_from_the_loop(monkeypatch: pytest.MonkeyPatch) -
     async def search() -> None:
         store = SessionStore(InMemoryMemory())
         await store.save_context("s", messages())
-        await store.retrieve_relevant("s", "harbour")
+        await store.retrieve_relevant("s", "harbour", mode="lexical")
+        await arithmetic.prepare()
 
+    monkeypatch.setattr(HybridQuery, "__init__", lambda *_, **__: None)
+    monkeypatch.setattr(HybridQuery, "rank", lambda *_: [])
     asyncio.run(search())
-    assert threads
+    assert len(threads) == 1
     assert threading.get_ident() not in threads
+
+
+ZEBRA = "the secret zebra"
+
+
+def user(message_id: str, content: str) -> Message:
+    return {"id": message_id, "role": "user", "content": content}
+
+
+class Held(HashingEmbedder):
+    """Embed what holds a word only when the gate is open."""
+
+    def __init__(self, name: str = "held") -> None:
+        super().__init__()
+        self.name = name
+        self.gate = asyncio.Event()
+        self.begun = asyncio.Event()
+
+    async def __call__(self, texts: List[str]) -> List[List[float]]:  # type: ignore[override]
+        if any(ZEBRA in text for text in texts):
+            self.begun.set()
+            await self.gate.wait()
+        return super().__call__(texts)
+
+
+async def hits(store: SessionStore[Any]) -> Dict[str, List[str]]:
+    """Return what each mode finds for the secret."""
+    return {
+        mode: [
+            item.message_id
+            for item in await store.retrieve_relevant("s", "secret", mode=mode)
+        ]
+        for mode in ("hybrid", "dense", "lexical")
+    }
+
+
+def store_with(function: Any, memory: Optional[MemoryBackend] = None) -> Any:
+    config = SessionStoreConfig(embed_fn=function, auto_embed=True)
+    return SessionStore(memory or InMemoryMemory(), InMemoryEmbeddingStore(), config)
+
+
+async def pause() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+
+
+def test_what_is_deleted_while_two_wait_to_embed_it_gets_no_vector() -> None:
+    async def run() -> Dict[str, List[str]]:
+        held = Held()
+        store = store_with(held)
+        said = [user("a", "hello"), user("z", ZEBRA)]
+        saving = asyncio.ensure_future(store.save_context("s", said))
+        await held.begun.wait()
+        waiting = asyncio.ensure_future(store.retrieve_relevant("s", "hello"))
+        await pause()
+        await store.delete_interaction("s", "z")
+        other = asyncio.ensure_future(store.retrieve_relevant("s", "hello"))
+        await pause()
+        held.gate.set()
+        await asyncio.gather(saving, waiting, other)
+        return await hits(store)
+
+    assert all(ids == ["a"] for ids in asyncio.run(run()).values())
+
+
+def test_a_search_that_is_cancelled_leaves_no_vector_of_what_went() -> None:
+    async def run() -> None:
+        memory = InMemoryMemory()
+        store = store_with(HashingEmbedder(), memory)
+        said = [user(f"m{n}", f"talk number {n}") for n in range(300)]
+        await store.save_context("s", [*said, user("z", ZEBRA)])
+        await store.retrieve_relevant("s", "talk")
+        await SessionStore(memory).save_context("s", said[::-1])
+        session = store._in_step.indexes.known("s")
+        for turns in range(60):
+            search = asyncio.ensure_future(store.retrieve_relevant("s", "secret"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            search.cancel()
+            await asyncio.gather(search, return_exceptions=True)
+        await pause()
+        assert all("z" not in ids for ids in (await hits(store)).values())
+        assert not await store.retrieval.has_embedding("s", "z")
+        assert not session.gone
+
+    asyncio.run(run())
+
+
+def test_what_is_deleted_while_all_is_embedded_anew_gets_no_vector() -> None:
+    async def run() -> Dict[str, List[str]]:
+        new = Held("new")
+        store = store_with(Named("old"))
+        await store.save_context("s", [user("a", "hello"), user("z", ZEBRA)])
+        anew = asyncio.ensure_future(store.reembed(new))
+        await new.begun.wait()
+        await store.delete_interaction("s", "z")
+        await store.retrieve_relevant("s", "hello")
+        new.gate.set()
+        await anew
+        return await hits(store)
+
+    assert all(ids == ["a"] for ids in asyncio.run(run()).values())
+
+
+@pytest.mark.parametrize("how", ["delete_interaction", "delete_session", "erase"])
+def test_a_text_that_is_erased_while_it_is_embedded_is_not_searched(how: str) -> None:
+    async def run() -> List[RetrievedItem]:
+        held = Held()
+        config = SessionStoreConfig(embed_fn=held)
+        store = SessionStore(InMemoryMemory(), InMemoryEmbeddingStore(), config)
+        await store.save_context("s", [user("z", ZEBRA)])
+        task = store.spawn_background_embedding("s", "z", ZEBRA)
+        await held.begun.wait()
+        if how == "delete_interaction":
+            await store.delete_interaction("s", "z")
+        elif how == "delete_session":
+            await store.delete_session("s")
+        else:
+            await store.erase(session_id="s")
+        held.gate.set()
+        await store.wait_for_embeddings()
+        assert task is not None
+        return await store.retrieve_relevant("s", "secret", mode="lexical")
+
+    assert asyncio.run(run()) == []
+
+
+def test_a_result_has_the_text_of_now() -> None:
+    function = Named("one")
+    memory = InMemoryMemory()
+    config = SessionStoreConfig(embed_fn=function, auto_embed=True)
+    store = SyncSessionStore(memory, InMemoryEmbeddingStore(), config)
+    store.save_context("s", [user("m", "my password is hunter2"), user("n", "fine")])
+    function.refused = ("redacted",)
+    SyncSessionStore(memory).update_interaction(
+        "s", "m", user("m", "password redacted")
+    )
+    for mode in ("hybrid", "lexical", "dense"):
+        (item,) = store.retrieve_relevant("s", "password", k=1, mode=mode)
+        assert item.metadata["text"] == "password redacted"
+
+
+class SlowMemory(InMemoryMemory):
+    """Give what was loaded later than it was read."""
+
+    gate: Optional[asyncio.Event] = None
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Message]:
+        loaded = await super().load_context(session_id, k)
+        if self.gate is not None:
+            gate, self.gate = self.gate, None
+            await gate.wait()
+        return loaded
+
+
+def test_an_earlier_look_replaces_no_later_one() -> None:
+    async def run() -> None:
+        memory = SlowMemory()
+        store = store_with(HashingEmbedder(), memory)
+        await SessionStore(memory).save_context("s", [user("a", "hello")])
+        gate = memory.gate = asyncio.Event()
+        early = asyncio.ensure_future(store.retrieve_relevant("s", "hello"))
+        await pause()
+        await store.append_context("s", [user("z", ZEBRA)])
+        await store.retrieve_relevant("s", "secret")
+        gate.set()
+        await early
+        (item,) = await store.retrieve_relevant("s", ZEBRA, k=1)
+        assert item.message_id == "z"
+        assert item.cosine == pytest.approx(1.0)
+
+    asyncio.run(run())
+
+
+def test_a_function_of_another_dimension_leaves_the_words() -> None:
+    dimension = 4
+    config = SessionStoreConfig(
+        embed_fn=lambda texts: [[1.0] * dimension for _ in texts], auto_embed=True
+    )
+    store = SyncSessionStore(InMemoryMemory(), InMemoryEmbeddingStore(), config)
+    store.save_context("s", [user("a", "the boat"), user("b", "the car")])
+    dimension = 5
+    assert store.retrieve_relevant("s", "boat")[0].message_id == "a"
+    assert store.build_context("s", 100, query="boat").messages
+    with pytest.raises(EmbeddingError, match="does not fit"):
+        store.retrieve_relevant("s", "boat", mode="dense")
+
+
+@pytest.mark.parametrize("memory", [InMemoryMemory, DictBackend])
+def test_a_summary_does_not_outlive_its_session(memory: Any) -> None:
+    async def run() -> None:
+        store = SessionStore(memory())
+        gate = asyncio.Event()
+        begun = asyncio.Event()
+
+        async def summarize(dropped: List[Message]) -> str:
+            begun.set()
+            await gate.wait()
+            return "SECRET"
+
+        async def build() -> Any:
+            options = {"summarizer": summarize}
+            return await store.build_context(
+                "s", 300, strategy="summarize_oldest", strategy_opts=options
+            )
+
+        said = [user(f"m{n}", "a secret of zebras " * 40) for n in range(20)]
+        await store.save_context("s", said)
+        building = asyncio.ensure_future(build())
+        await begun.wait()
+        await store.delete_session("s")
+        await store.save_context("s", [user("n", "hi")])
+        gate.set()
+        assert (await building).metadata["summarized_ids"]
+        assert await store._summaries._load("s") == {}
+        # What is made of a session that stays is kept until that is deleted, too.
+        await store.save_context("s", said)
+        await build()
+        assert await store._summaries._load("s")
+        await store.delete_session("s")
+        assert not store._summaries._here
+        assert not store._summaries._open
+
+    asyncio.run(run())

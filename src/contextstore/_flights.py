@@ -66,6 +66,7 @@ class Flights:
         """Begin anew in a forked child, where no work of the parent ever ends."""
         self._lock = threading.Lock()
         self._under_way: Set[Flight] = set()
+        self._waiting: Set[Flight] = set()
 
     @asynccontextmanager
     async def of(
@@ -75,16 +76,20 @@ class Flights:
 
         What they did has to be looked up afterwards: they may have failed.
         """
-        flight = await self._take_off(Flight(session_id, set(wanted)))
+        flight = Flight(session_id, set(wanted))
+        with self._lock:
+            self._waiting.add(flight)
         try:
+            await self._take_off(flight)
             yield flight
         finally:
             with self._lock:
                 # In a child that was forked meanwhile it is not there.
                 self._under_way.discard(flight)
+                self._waiting.discard(flight)
             flight.ended.give()
 
-    async def _take_off(self, flight: Flight) -> Flight:
+    async def _take_off(self, flight: Flight) -> None:
         while True:
             with self._lock:
                 others = [
@@ -96,14 +101,14 @@ class Flights:
                 ]
                 if not others:
                     self._under_way.add(flight)
-                    return flight
+                    return
             for other in others:
                 await other.end()
 
     def no_longer_want(self, session_id: str, what: Optional[Iterable[str]]) -> None:
         """Tell whoever works on it that something is not wanted; None for all."""
         with self._lock:
-            for flight in self._under_way:
+            for flight in self._under_way | self._waiting:
                 if flight.session_id == session_id:
                     gone = flight.wanted if what is None else what
                     flight.wanted = flight.wanted.difference(gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from typing import List
 
 from contextstore import _optional
 from contextstore._hop import call
@@ -13,10 +13,15 @@ from contextstore.retrieval.plain_columns import PlainColumns
 __all__ = ["make_columns", "prepare"]
 
 
+# Whether numpy was looked for: to find that it is absent takes time as well.
+_prepared: List[bool] = []
+
+
 async def prepare() -> None:
     """Import numpy before it is needed: a tenth of a second, away from the loop."""
-    if "numpy" not in sys.modules:
+    if not _prepared:
         await call(make_columns)
+        _prepared.append(True)
 
 
 def make_columns() -> Columns:

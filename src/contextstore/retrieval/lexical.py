@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from sys import intern
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Sequence, Tuple
@@ -59,9 +60,9 @@ class LexicalIndex:
         self._texts.append(terms)
         self._lengths.append(len(terms))
         self._total_length += len(terms)
-        for term in dict.fromkeys(terms):
+        for term, count in Counter(terms).items():
             self._rows.setdefault(term, array("i")).append(row)
-            self._counts.setdefault(term, array("i")).append(terms.count(term))
+            self._counts.setdefault(term, array("i")).append(count)
         for pair in _pairs(terms):
             self._pair_rows.setdefault(pair, array("i")).append(row)
 

@@ -106,7 +106,8 @@ class NumpyColumns:
         return total / found
 
     def rounded(self, column: Column) -> Column:
-        return self._numpy.rint(column * SCORE_STEPS) / SCORE_STEPS
+        # Adding 0.0 turns -0.0 into 0.0, which is what rounding to an int gives.
+        return self._numpy.rint(column * SCORE_STEPS) / SCORE_STEPS + 0.0
 
     def ranked(self, column: Column, k: int) -> List[int]:
         numpy = self._numpy

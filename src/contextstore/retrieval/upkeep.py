@@ -251,8 +251,10 @@ class VectorUpkeep:
             EmbeddingError: as by ``remove``.
         """
         self._flights.no_longer_want(session_id, None)
-        for key in [key for key in self._reasons if key[0] == session_id]:
-            del self._reasons[key]
+        # A copy of the keys in one step: other threads write down reasons meanwhile.
+        for key in list(self._reasons):
+            if key[0] == session_id:
+                self._reasons.pop(key, None)
         self._sums.drop_session(session_id)
         self._tombstones.bury_session(session_id)
         if self._can_delete:

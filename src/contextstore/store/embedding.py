@@ -176,10 +176,14 @@ class CatchUp:
         missing = await upkeep.missing(session_id, await self._entries(session_id))
         attempt = await upkeep.attempt(session_id, missing, retries=retries, pace=pace)
         if attempt.done:
-            # Others may have deleted messages while their vectors were made.
-            _, gone = await self._indexes.current(session_id)
-            self._indexes.drop(session_id, gone)
-            await upkeep.remove(session_id, gone)
+            # Others may have deleted messages while their vectors were made, and
+            # searches since then have dealt with what they found to be gone.
+            session, gone = await self._indexes.current(session_id)
+            ids = [entry.message_id for entry in missing]
+            late = [*gone, *session.not_stored(ids)]
+            self._indexes.drop(session_id, late)
+            await upkeep.remove(session_id, late)
+            self._indexes.settle(session_id, late)
         if progress is not None and missing:
             answer = progress(attempt.done, len(missing))
             if inspect.isawaitable(answer):

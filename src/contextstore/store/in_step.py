@@ -10,7 +10,6 @@ from typing import Awaitable, Dict, List, Optional, Sequence, Tuple
 from contextstore._background import BackgroundWork, Handle
 from contextstore._hop import reach
 from contextstore.backends.base import MemoryBackend
-from contextstore.backends.results import WriteResult
 from contextstore.backends.writes import Written
 from contextstore.errors import ConfigurationError, EmbeddingError
 from contextstore.messages import Message
@@ -63,24 +62,30 @@ class InStep:
             entries = _entries(written.messages)
             self.indexes.expect(session_id, [entry.message_id for entry in entries])
             await self._reporting(session_id, self.upkeep.add(session_id, entries))
-            await self._remove_late(session_id, written.result)
+            await self._remove_late(session_id, written)
 
-    async def _remove_late(
-        self, session_id: str, result: Optional[WriteResult]
-    ) -> None:
+    async def _remove_late(self, session_id: str, written: Written) -> None:
         """Take away vectors of messages that others deleted while they were made."""
+        result = written.result
         if result is None or await self.indexes.is_at(session_id, result.version):
             return
-        _, gone = await self.indexes.current(session_id)
-        await self.remove(session_id, gone)
+        session, gone = await self.indexes.current(session_id)
+        ids = [message["id"] for message in written.messages]
+        await self.remove(session_id, [*gone, *session.not_stored(ids)])
 
     async def remove(self, session_id: str, message_ids: Sequence[str]) -> None:
         """Take away the vectors of messages that are gone."""
         if self.upkeep is not None and message_ids:
             self.indexes.drop(session_id, message_ids)
             await self._reporting(
-                session_id, self.upkeep.remove(session_id, message_ids)
+                session_id, self._take_away(self.upkeep, session_id, message_ids)
             )
+
+    async def _take_away(
+        self, upkeep: VectorUpkeep, session_id: str, message_ids: Sequence[str]
+    ) -> None:
+        await upkeep.remove(session_id, message_ids)
+        self.indexes.settle(session_id, message_ids)
 
     async def remove_session(self, session_id: str) -> None:
         """Take away all that is searched of a session that is gone."""
@@ -118,6 +123,9 @@ class InStep:
     async def add(self, upkeep: VectorUpkeep, session_id: str, entry: Entry) -> None:
         """Embed a text under an id, which may be that of no message."""
         await upkeep.add(session_id, [entry])
+        if await upkeep.missing(session_id, [entry]):
+            # It was deleted, or the session was, while the vector was made.
+            return
         # A backend that cannot be asked for its ids would keep it from being found.
         self.indexes.note(session_id, entry.message_id, str(entry.metadata["text"]))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from itertools import count
 from typing import (
     Any,
     Callable,
     Dict,
+    FrozenSet,
     Iterable,
     List,
     NamedTuple,
@@ -25,7 +27,7 @@ from contextstore.errors import (
     InteractionNotFoundError,
     SessionNotFoundError,
 )
-from contextstore.messages import Message
+from contextstore.messages import Message, text_of
 from contextstore.retrieval.documents import (
     Document,
     SessionIndex,
@@ -38,8 +40,9 @@ __all__ = ["IndexedSession", "SessionIndexes"]
 
 # A document takes about two kilobytes with its postings.
 _MOST_DOCUMENTS = 100_000
-# Indexing so many messages takes some milliseconds.
+# Indexing so many messages, or so much text, takes some milliseconds.
 _INLINE_MESSAGES = 50
+_INLINE_CHARACTERS = 20_000
 
 T = TypeVar("T")
 
@@ -65,6 +68,7 @@ class IndexedSession:
         seen: the state of the session that the index holds; None where unknown.
         tried: the state at which all that lacked a vector was tried.
         weight: what the session counts for where indexes are bounded.
+        gone: ids of messages that left it, whose vectors may still be there.
     """
 
     def __init__(self) -> None:
@@ -73,6 +77,9 @@ class IndexedSession:
         self.seen: Optional[_Seen] = None
         self.tried: Optional[_Seen] = None
         self.weight = 0
+        self.gone: FrozenSet[str] = frozenset()
+        self._reads = count(1)
+        self._applied = 0
         self._count = 0
         self._strays: Dict[str, Document] = {}
         self._expected: Set[str] = set()
@@ -94,8 +101,8 @@ class IndexedSession:
         """Note messages that were stored and embedded, but not indexed yet."""
         self._expected.update(message_ids)
 
-    def replace(self, messages: Sequence[Message]) -> Tuple[str, ...]:
-        """Hold these messages, and return the ids of those that are gone."""
+    def replace(self, messages: Sequence[Message]) -> None:
+        """Hold these messages, and note the ids of those that are gone."""
         before = {document.message_id for document in self.documents}
         before |= self._expected
         self._expected.clear()
@@ -104,23 +111,47 @@ class IndexedSession:
         self._count = len(documents)
         now = {document.message_id for document in documents}
         self._add_strays()
-        return tuple(sorted(before - now))
+        self.gone = (self.gone | before) - now
+
+    def begin_read(self) -> int:
+        """Return a number for a look at what is stored, higher for each later one."""
+        return next(self._reads)
 
     def hold(
-        self, messages: Sequence[Message], seen: Optional[_Seen]
-    ) -> Tuple[str, ...]:
-        """Take the lock, hold these messages, and return the ids of those gone."""
+        self, messages: Sequence[Message], seen: Optional[_Seen], read: int
+    ) -> None:
+        """Take the lock, and hold these messages, if no later look was first."""
         with self.lock:
-            gone = self.replace(messages)
-            self.seen = seen
-            return gone
+            if read > self._applied:
+                self.replace(messages)
+                self.seen, self._applied = seen, read
 
-    def follow(self, messages: Sequence[Message], before: _Seen, after: _Seen) -> None:
+    def follow(
+        self, messages: Sequence[Message], before: _Seen, after: _Seen, read: int
+    ) -> bool:
         """Take the lock, and hold what was appended since a state, if it is at that."""
         with self.lock:
-            if self.seen is before:
-                self.extend(messages)
-                self.seen = after
+            if self.seen is not before or read < self._applied:
+                return False
+            self.extend(messages)
+            self.seen, self._applied = after, read
+            return True
+
+    def text_of(self, message_id: str) -> Optional[str]:
+        """Return the text that is indexed under an id."""
+        row = self.index.row_of(message_id)
+        return None if row is None else self.index.documents[row].text
+
+    def not_stored(self, message_ids: Iterable[str]) -> List[str]:
+        """Return those ids that belong to no message with a text."""
+        with self.lock:
+            stored = {document.message_id for document in self.documents}
+        return [one for one in message_ids if one not in stored]
+
+    def settle(self, message_ids: Iterable[str]) -> None:
+        """Note that vectors of messages that left are gone as well."""
+        with self.lock:
+            self.gone = self.gone.difference(message_ids)
 
     def extend(self, messages: Sequence[Message]) -> None:
         """Hold messages that were appended, which all that were expected are."""
@@ -128,6 +159,7 @@ class IndexedSession:
         documents = _documents(messages)
         self.index.update(documents, self._count)
         self._count += len(documents)
+        self.gone = self.gone.difference(one.message_id for one in documents)
         self._add_strays()
 
     def add_strays(self, documents: Sequence[Document]) -> None:
@@ -225,21 +257,26 @@ class SessionIndexes:
         self._weight = 0
 
     async def current(self, session_id: str) -> Tuple[IndexedSession, Tuple[str, ...]]:
-        """Return the index of a session, up to date, and the ids that left it."""
+        """Return the index of a session, up to date, and the ids that left it.
+
+        These are given again and again, until ``settle`` is told that they are dealt
+        with: who is given them may fail, or be cancelled.
+        """
         session = self.known(session_id)
+        read = session.begin_read()
         version = await self._version(session_id)
         seen = session.seen
         if seen is not None and version is not None:
             if seen.version == version:
-                return session, ()
-            if await self._follow_appends(session_id, session, seen, version):
+                return session, tuple(session.gone)
+            if await self._follow_appends(session_id, session, seen, version, read):
                 self._weigh(session_id, session)
-                return session, ()
+                return session, tuple(session.gone)
         messages = await reach(self._memory, self._memory.load_context(session_id))
         seen = None if version is None else _Seen(version, _newest(messages))
-        gone = await _aside(len(messages), session.hold, messages, seen)
+        await _aside(messages, session.hold, messages, seen, read)
         self._weigh(session_id, session)
-        return session, gone
+        return session, tuple(session.gone)
 
     def known(self, session_id: str) -> IndexedSession:
         """Return the index of a session as it is."""
@@ -283,6 +320,10 @@ class SessionIndexes:
         with session.lock:
             session.drop_strays(message_ids)
 
+    def settle(self, session_id: str, message_ids: Iterable[str]) -> None:
+        """Note that the vectors of messages that left a session are gone as well."""
+        self.known(session_id).settle(message_ids)
+
     def forget(self, session_id: str) -> None:
         """Let go of the index of a session that was deleted."""
         with self._lock:
@@ -299,7 +340,12 @@ class SessionIndexes:
         return info.version
 
     async def _follow_appends(
-        self, session_id: str, session: IndexedSession, seen: _Seen, version: int
+        self,
+        session_id: str,
+        session: IndexedSession,
+        seen: _Seen,
+        version: int,
+        read: int,
     ) -> bool:
         """Take in what was appended; False where more than that happened.
 
@@ -320,13 +366,15 @@ class SessionIndexes:
             # An edit and a later append look like one append.
             return False
         after = _Seen(version, _newest(messages))
-        await _aside(added, session.follow, messages, seen, after)
-        return True
+        return await _aside(messages, session.follow, messages, seen, after, read)
 
 
-async def _aside(count: int, work: Callable[..., T], *arguments: Any) -> T:
-    """Do work over so many messages, away from the event loop where it takes long."""
-    if count <= _INLINE_MESSAGES:
+async def _aside(
+    messages: Sequence[Message], work: Callable[..., T], *arguments: Any
+) -> T:
+    """Do work over messages, away from the event loop where it takes long."""
+    texts = [len(text_of(message)) for message in messages[: _INLINE_MESSAGES + 1]]
+    if len(texts) <= _INLINE_MESSAGES and sum(texts) <= _INLINE_CHARACTERS:
         return work(*arguments)
     return await call(work, *arguments)
 

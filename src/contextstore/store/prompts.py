@@ -17,6 +17,7 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
+    Set,
 )
 
 from contextstore._flights import SharedCalls
@@ -206,6 +207,8 @@ class Summaries:
         )
         self._here: Dict[str, Dict[str, str]] = {}
         self._calls = SharedCalls()
+        # Builds that are under way, whose session was not deleted meanwhile.
+        self._open: Dict[str, Set[object]] = {}
 
     def shared(self, session_id: str, summarizer: Any) -> Any:
         """Return a summarizer that is called once for all who want the same at once.
@@ -224,12 +227,27 @@ class Summaries:
     @asynccontextmanager
     async def of(self, session_id: str) -> AsyncGenerator[Dict[str, str], None]:
         """Give the summaries of a session, and keep what is added to them."""
-        before = await self._load(session_id)
-        summaries = dict(before)
-        yield summaries
-        if summaries != before:
-            newest = dict(list(summaries.items())[-_MOST_SUMMARIES:])
-            await self._save(session_id, newest)
+        build = object()
+        builds = self._open.setdefault(session_id, set())
+        builds.add(build)
+        try:
+            before = await self._load(session_id)
+            summaries = dict(before)
+            yield summaries
+            if summaries != before and build in builds:
+                newest = dict(list(summaries.items())[-_MOST_SUMMARIES:])
+                await self._save(session_id, newest)
+        finally:
+            builds.discard(build)
+            if not builds and self._open.get(session_id) is builds:
+                del self._open[session_id]
+
+    def forget(self, session_id: str) -> None:
+        """Let go of the summaries of a session that was deleted, coming ones too."""
+        self._here.pop(session_id, None)
+        builds = self._open.pop(session_id, None)
+        if builds is not None:
+            builds.clear()
 
     async def _load(self, session_id: str) -> Dict[str, str]:
         if not self._is_kept:

@@ -51,10 +51,13 @@ class Recall:
 
     Args:
         weights: the constants of the rule.
+        auto_embed: whether vectors are kept to the texts of the messages; if not, a
+            message may have been embedded by another text, which is then its own.
     """
 
-    def __init__(self, weights: RetrievalWeights) -> None:
+    def __init__(self, weights: RetrievalWeights, *, auto_embed: bool) -> None:
         self._weights = weights
+        self._auto_embed = auto_embed
 
     async def find(
         self,
@@ -83,12 +86,23 @@ class Recall:
             RetrievedItem(
                 ranked.message_id,
                 ranked.score,
-                {"text": text, **stored.get(ranked.message_id, {})},
+                self._described(stored.get(ranked.message_id, {}), text),
                 ranked.cosine,
                 ranked.lexical,
             )
             for ranked, text in found
         ]
+
+    def _described(
+        self, kept: Mapping[str, Any], text: Optional[str]
+    ) -> Dict[str, Any]:
+        """Return the metadata of a result: what is kept with the vector, and the text.
+
+        Vectors that are to follow the texts may be behind: the text is that of now.
+        """
+        if text is None:
+            return dict(kept)
+        return {**kept, "text": text} if self._auto_embed else {"text": text, **kept}
 
     async def find_across(
         self,
@@ -136,16 +150,22 @@ class Recall:
                 "SessionStore(memory, retrieval, SessionStoreConfig(embed_fn=...))"
             )
         vector = await upkeep.embed_query(query)
-        found = await nearest_by_age(
-            partial(upkeep.nearest, session_id), vector, k, _places_in(session)
-        )
+        try:
+            found = await nearest_by_age(
+                partial(upkeep.nearest, session_id), vector, k, _places_in(session)
+            )
+        except InvalidInputError as error:
+            raise EmbeddingError(
+                f"the vector of the query does not fit those of the session: {error}",
+                session_id=session_id,
+            ) from error
         with session.lock:
             words = HybridQuery(session.index, query, self._weights)
             return [
                 RetrievedItem(
                     item.message_id,
                     item.score,
-                    item.metadata,
+                    self._described(item.metadata, session.text_of(item.message_id)),
                     item.score,
                     words.lexical_of(item.message_id),
                 )
@@ -161,10 +181,23 @@ class Recall:
     ) -> Optional[DenseScan]:
         """Return what the vectors say; None where the query could not be embedded."""
         try:
-            vector = await upkeep.embed_query(query)
-        except EmbeddingError as error:
+            return await self._scan_by(
+                session, session_id, query, await upkeep.embed_query(query), upkeep
+            )
+        except (EmbeddingError, InvalidInputError) as error:
+            # The latter is of a function whose vectors have another dimension now.
             _logger.warning("the query is ranked by its words alone: %s", error)
             return None
+
+    async def _scan_by(
+        self,
+        session: IndexedSession,
+        session_id: str,
+        query: str,
+        vector: List[float],
+        upkeep: VectorUpkeep,
+    ) -> Optional[DenseScan]:
+        """Return what the vectors say of that of a query."""
         store, weights = upkeep.backend, self._weights
         if not isinstance(store, ScanningBackend):
             return await self._scan_best(session, session_id, vector, upkeep)

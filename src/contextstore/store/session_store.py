@@ -88,7 +88,7 @@ class SessionStore(Closing, Telling[Told]):
         config.check(retrieval)
         self._writer = Writer(self.memory, Stamps.of(None, None))
         self._in_step = InStep(self.memory, retrieval, config)
-        self._recall = Recall(config.weights)
+        self._recall = Recall(config.weights, auto_embed=config.auto_embed)
         self._summaries = prompts.Summaries(self.memory)
 
     @property
@@ -153,6 +153,7 @@ class SessionStore(Closing, Telling[Told]):
         """
         session_id = messages.validate_session_id(session_id)
         await reach(self.memory, self.memory.delete_session(session_id))
+        self._summaries.forget(session_id)
         await self._in_step.remove_session(session_id)
 
     async def delete_interaction(self, session_id: str, interaction_id: str) -> Told:
@@ -253,6 +254,7 @@ class SessionStore(Closing, Telling[Told]):
             self.memory, self.memory.erase(session_id=session_id, where=where)
         )
         for name in receipt.session_ids:
+            self._summaries.forget(name)
             await self._in_step.remove_session(name)
         return receipt
 
