@@ -18,6 +18,8 @@ from contextstore.backends.base import MemoryBackend
 from contextstore.backends.copying import copy_sessions
 from contextstore.backends.results import VerifyReport
 from contextstore.backends.sqlite import SQLiteMemory
+from contextstore.backends.sqlite.connections import refuse_unused
+from contextstore.backends.sqlite.memory import absolute_path
 from contextstore.backends.sqlite.process_lock import needs_process_lock
 from contextstore.backends.url import names_scheme, open_memory, path_in
 from contextstore.context.vocabulary import VOCABULARIES, find_vocabulary
@@ -127,6 +129,10 @@ def _has_fts5() -> bool:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
+    path = _path_of(parsed.store)
+    if path and not parsed.repair:
+        _refuse_missing(path)
+        refuse_unused(absolute_path(path))
     with _opened(parsed.store).sync as memory:
         report = memory.verify(repair=parsed.repair)
     _print_report(report)
@@ -188,12 +194,15 @@ def _vocab(parsed: argparse.Namespace) -> int:
 
 def _opened(store: str) -> MemoryBackend:
     """Open what is there; these commands make no store."""
+    _refuse_missing(_path_of(store))
+    return open_memory(store) if names_scheme(store) else SQLiteMemory(store)
+
+
+def _path_of(store: str) -> str:
+    """Return the path of the file that a store is; "" where it is none."""
     if not names_scheme(store):
-        _refuse_missing(store)
-        return SQLiteMemory(store)
-    if store.startswith("sqlite:"):
-        _refuse_missing(path_in(store))
-    return open_memory(store)
+        return store
+    return path_in(store) if store.startswith("sqlite:") else ""
 
 
 def _made(store: str) -> MemoryBackend:

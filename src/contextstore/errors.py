@@ -16,7 +16,7 @@ One class for each thing that a caller would do differently::
     │   ├── ClosedError                        the object was closed
     │   ├── ConflictError (ValueError)         somebody else wrote first: load again
     │   ├── CorruptDataError                   what is stored is damaged
-    │   ├── SchemaVersionError                 a newer library wrote the file
+    │   ├── SchemaVersionError                 a newer library, or another program
     │   └── UnavailableError                   disk full, no permission, no server
     ├── EmbeddingError                         the embedding function failed
     └── AsyncContextError (RuntimeError)       sync call inside a running event loop
@@ -227,7 +227,7 @@ class CorruptDataError(StorageError):
 
 
 class SchemaVersionError(StorageError):
-    """Say that a newer version of the library wrote the store."""
+    """Say that a newer version of the library, or another program, wrote the store."""
 
 
 class UnavailableError(StorageError):

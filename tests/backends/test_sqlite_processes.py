@@ -232,7 +232,6 @@ class TestOtherPrograms:
         other = sqlite3.connect(
             str(path), isolation_level=None, check_same_thread=False
         )
-        other.execute("CREATE TABLE theirs (x)")
         other.execute("BEGIN EXCLUSIVE")
         release = threading.Timer(0.2, lambda: other.execute("ROLLBACK"))
         release.start()
@@ -249,7 +248,6 @@ class TestOtherPrograms:
         monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
         path = tmp_path / "chat.db"
         other = sqlite3.connect(str(path), isolation_level=None)
-        other.execute("CREATE TABLE theirs (x)")
         other.execute("BEGIN IMMEDIATE")
         memory = SQLiteMemory(path)
         with pytest.raises(BusyError):

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from contextstore.backends.place import damaged
-from contextstore.backends.sqlite.failures import NOT_SQLITE, mapped
-from contextstore.backends.sqlite.schema import is_current, migrate
-from contextstore.errors import BusyError, UnavailableError
+from contextstore.backends.sqlite.failures import mapped, not_sqlite
+from contextstore.backends.sqlite.process_lock import ProcessLock
+from contextstore.backends.sqlite.schema import is_current, is_ours, migrate
+from contextstore.errors import BusyError, SchemaVersionError, UnavailableError
 
 MEMORY = ":memory:"
 # How long a call waits for another program that holds the file, in seconds.
@@ -23,11 +23,11 @@ _STATEMENTS_CACHED = 256
 _SMALLEST_PAGE = 512
 
 
-def open_writer(location: str) -> sqlite3.Connection:
+def open_writer(location: str, process_lock: ProcessLock) -> sqlite3.Connection:
     """Open the connection that writes, and bring the file up to date.
 
     A file that is damaged, or that another program or a newer version made, is not
-    written to.
+    written to, and gets no lock file beside it.
     """
     if location != MEMORY:
         _make_private_file(location)
@@ -35,11 +35,38 @@ def open_writer(location: str) -> sqlite3.Connection:
     connection = _connect(location)
     try:
         with mapped(location):
-            _prepare(connection, location)
+            _configure(connection)
+            # Asked before anything is written: it refuses what must not be.
+            current = is_current(connection, location)
+            with process_lock:
+                _bring_up_to_date(connection, location, current=current)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def refuse_unused(location: str) -> None:
+    """Refuse a file that this library has not made its tables in; write nothing.
+
+    Raises:
+        SchemaVersionError: it has none, or those of others.
+    """
+    _check_size(location)
+    connection = _connect(location)
+    try:
+        with mapped(location):
+            _configure(connection)
+            is_current(connection, location)
+            if not is_ours(connection):
+                raise SchemaVersionError(
+                    f"{location} holds no tables of this version of ContextStore yet; "
+                    f"the first use makes them, and brings over what contextstore "
+                    f"1.0.1 left there",
+                    location=location,
+                )
+    finally:
+        connection.close()
 
 
 def set_durability(connection: sqlite3.Connection, durability: str) -> None:
@@ -100,16 +127,19 @@ def _check_size(location: str) -> None:
     (https://sqlite.org/howtocorrupt.html, section 2.2).
     """
     if 0 < Path(location).stat().st_size < _SMALLEST_PAGE:
-        raise damaged(location, NOT_SQLITE)
+        raise not_sqlite(location)
 
 
-def _prepare(connection: sqlite3.Connection, location: str) -> None:
+def _configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     # Where a file cannot be written anew to erase something, most of it is gone still.
     connection.execute("PRAGMA secure_delete = ON")
-    # Asked first: it refuses a file that must not be written to.
-    current = is_current(connection, location)
+
+
+def _bring_up_to_date(
+    connection: sqlite3.Connection, location: str, *, current: bool
+) -> None:
     _switch_to_wal(connection, location)
     if current:
         return

@@ -220,8 +220,7 @@ class Writer:
         if self.connection is not None and self.connection.in_transaction:
             self._undo(self.connection)
         if self.connection is None:
-            with self._process_lock:
-                self.connection = open_writer(self._location)
+            self.connection = open_writer(self._location, self._process_lock)
             self._durability_set = ""
         if self._durability_set != self._durability:
             self._durability_set = self._durability
