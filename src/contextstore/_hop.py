@@ -237,15 +237,21 @@ def deliver(tickets: Iterable[Ticket]) -> None:
         by_loop.setdefault(ticket.loop, []).append(ticket)
     for loop, finished in by_loop.items():
         try:
-            loop.call_soon_threadsafe(_resolve_all, finished)
+            loop.call_soon_threadsafe(_resolve_all, loop, finished)
         except RuntimeError:
             # The loop was closed: nobody waits any more.
             continue
 
 
-def _resolve_all(tickets: List[Ticket]) -> None:
-    for ticket in tickets:
-        ticket.resolve()
+def _resolve_all(loop: Loop, tickets: List[Ticket]) -> None:
+    try:
+        for ticket in tickets:
+            ticket.resolve()
+    except BaseException:
+        # An interrupt (Ctrl-C) must not leave the others waiting for ever. To resolve
+        # one twice does no harm.
+        loop.call_soon(_resolve_all, loop, tickets)
+        raise
 
 
 def _complete(ticket: Ticket) -> None:
