@@ -175,6 +175,10 @@ class Ticket:
         except IndexError:
             return False
 
+    def is_open(self) -> bool:
+        """Tell whether the work neither has begun nor was withdrawn."""
+        return bool(self._claim)
+
     def run(self, *arguments: Any) -> None:
         """Do the work and keep what came of it."""
         self.result = self.error = None

@@ -15,7 +15,7 @@ from typing import List
 import pytest
 
 from contextstore import BusyError, SQLiteMemory
-from contextstore.backends.sqlite import connections
+from contextstore.backends.sqlite import waiting
 from tests.backends.children import finish, run, start
 
 MODULE_LEVEL = SQLiteMemory(":memory:")
@@ -200,7 +200,7 @@ class TestOtherPrograms:
     def test_one_that_writes_makes_us_wait_and_then_say_so(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(waiting, "BUSY_SECONDS", 0.05)
         memory = SQLiteMemory(tmp_path / "chat.db")
         memory.sync.save_context("s", [{"id": "1"}])
         other = sqlite3.connect(str(tmp_path / "chat.db"), isolation_level=None)
@@ -245,7 +245,7 @@ class TestOtherPrograms:
     def test_a_lock_that_stays_while_it_is_made_is_an_error(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(waiting, "BUSY_SECONDS", 0.05)
         path = tmp_path / "chat.db"
         other = sqlite3.connect(str(path), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

@@ -54,7 +54,7 @@ def translated(error: Exception, location: str) -> StorageError:
         return not_sqlite(location)
     if isinstance(error, UnicodeDecodeError) or is_damage(error):
         return damaged(location, str(error))
-    if _holds(text, _BUSY):
+    if is_busy(error):
         return BusyError(
             f"{location} stayed locked by another program; try again", location=location
         )
@@ -91,6 +91,11 @@ def refuse_no_numbers(*found: Any) -> None:
 def is_damage(error: Exception) -> bool:
     """Tell whether an error of sqlite3 says that what is stored is damaged."""
     return _holds(str(error).lower(), _DAMAGED)
+
+
+def is_busy(error: Exception) -> bool:
+    """Tell whether an error of sqlite3 says that another program holds the file."""
+    return _holds(str(error).lower(), _BUSY)
 
 
 def _holds(text: str, parts: tuple[str, ...]) -> bool:
