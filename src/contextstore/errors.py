@@ -73,7 +73,8 @@ class SessionNotFoundError(NotFoundError):
     def of(cls, session_id: str) -> SessionNotFoundError:
         """Return the error for a session that is not in the store."""
         return cls(
-            f"there is no session {session_id!r}; save_context creates one",
+            f"there is no session {session_id!r}; save_context creates one, and so "
+            f"does append_context with create=True",
             session_id=session_id,
         )
 
