@@ -57,8 +57,9 @@ class SQLiteMemory(MemoryBackend):
             keeps everything in this object.
         durability: ``full`` means that an acknowledged write is on the disk. With
             ``relaxed`` it survives a crash of the process, but a power cut can lose
-            what was acknowledged last: of 804 simulated disks, 537 had lost something.
-            Objects that share a file use the stricter of theirs.
+            what was acknowledged last: about half of the simulated disks had lost
+            something (docs/reliability.md). Objects that share a file use the stricter
+            of theirs.
         id_factory: gives ids where a message has none; time-ordered UUIDs by default.
         clock: gives timestamps where a message has none; UTC ISO 8601 by default.
     """
