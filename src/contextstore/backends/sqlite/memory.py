@@ -79,6 +79,9 @@ class SQLiteMemory(MemoryBackend):
         self._lease = Lease(absolute_path(path), durability)
         weakref.finalize(self, self._lease.drop)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.location!r})"
+
     @property
     def location(self) -> str:
         """Give the absolute path of the file, or ``:memory:``."""

@@ -7,12 +7,13 @@ import threading
 from typing import Dict, Optional
 
 from contextstore import _hop
+from contextstore._lifecycle import OfThisProcess
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
 from contextstore.errors import ClosedError, ConfigurationError
 
 
-class Lease:
+class Lease(OfThisProcess):
     """Be one object's share in the engine of a file; the last to leave closes it.
 
     Nothing is opened before the first use, so that an object made at module level can
