@@ -120,6 +120,28 @@ def test_what_a_killed_process_had_stored_is_there(tmp_path: Path) -> None:
         assert [message["id"] for message in memory.load_context("s")] == ["1", "2"]
 
 
+OUTLIVED = """
+import atexit, sys
+def at_the_end():
+    # As a daemon thread does that goes on while the program ends.
+    try:
+        memory.sync.append_context("s", [{"id": "1"}])
+    except ClosedError as error:
+        print(error)
+# What is registered first runs last: after the objects were closed.
+atexit.register(at_the_end)
+from contextstore import ClosedError, SQLiteMemory
+memory = SQLiteMemory(sys.argv[1])
+memory.sync.save_context("s", [])
+"""
+
+
+def test_who_outlives_the_program_is_told_that_it_ends(tmp_path: Path) -> None:
+    code, printed = run(OUTLIVED, tmp_path / "chat.db")
+    assert code == 0
+    assert "as the program ends" in printed
+
+
 FORK = """
 import asyncio, os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forks with threads
