@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import List
 
@@ -12,6 +14,7 @@ import pytest
 
 import contextstore
 from contextstore import SQLiteMemory
+from contextstore import __main__ as commands
 from contextstore.__main__ import main
 
 
@@ -32,6 +35,23 @@ def test_doctor_tells_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for expected in (contextstore.__version__, sqlite3.sqlite_version, "FTS5"):
         assert expected in printed
+
+
+def test_doctor_tells_of_every_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor") == 0
+    printed = capsys.readouterr().out
+    extras = set(metadata.metadata("contextstore").get_all("Provides-Extra") or ())
+    for extra in extras - {"all", "test", "dev"}:
+        assert f"(extra {extra!r})" in printed
+    for package in ("numpy", "sentence-transformers"):
+        assert package in printed
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("--version")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"contextstore {contextstore.__version__}\n"
 
 
 @pytest.mark.parametrize(("version", "told"), [((3, 51, 2), True), ((3, 51, 3), False)])
@@ -124,3 +144,68 @@ def test_a_wrong_call_tells_how(
 def test_it_runs_as_a_module(path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "contextstore", "verify", str(path)]
     assert b"2 messages" in subprocess.check_output(command)
+
+
+def test_a_backup_goes_to_the_file_of_an_address(path: Path, tmp_path: Path) -> None:
+    assert run("backup", path, f"sqlite:///{tmp_path}/copy%20a.db") == 0
+    with SQLiteMemory(tmp_path / "copy a.db").sync as memory:
+        assert len(memory.load_context("s")) == 2
+
+
+@pytest.mark.parametrize("target", ["redis://:secret@h:6379", "sqlite:c.db", "memory:"])
+def test_a_backup_goes_to_a_file_alone(
+    target: str,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(path.parent)
+    assert run("backup", path, target) == 2
+    printed = capsys.readouterr().err
+    assert "names no file" in printed
+    assert "secret" not in printed
+    assert {file.name for file in path.parent.iterdir()} <= {
+        path.name,
+        f"{path.name}-lock",
+    }
+
+
+def test_a_store_is_not_copied_into_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(path.parent)
+    (path.parent / "link.db").symlink_to(path)
+    address = f"sqlite:///{path.parent}/chat%20%2541%3F.db"
+    for target in (path, f"./{path.name}", "link.db", address):
+        assert run("copy", path, target) == 2
+        assert "source and the target" in capsys.readouterr().err
+    server = "redis://:secret@nowhere:6379"
+    assert run("copy", server, server) == 2
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_an_interrupt_is_told_by_the_status_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(store: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "_opened", interrupted)
+    for command in (["verify", path], ["copy", path, "other.db"]):
+        assert run(*command) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_leaves_is_no_fault() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "contextstore", "doctor"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")

@@ -180,6 +180,10 @@ class Ticket:
         except IndexError:
             return False
 
+    def is_open(self) -> bool:
+        """Tell whether the work neither has begun nor was withdrawn."""
+        return bool(self._claim)
+
     def run(self, *arguments: Any) -> None:
         """Do the work and keep what came of it."""
         self.result = self.error = None
@@ -242,15 +246,21 @@ def deliver(tickets: Iterable[Ticket]) -> None:
         by_loop.setdefault(ticket.loop, []).append(ticket)
     for loop, finished in by_loop.items():
         try:
-            loop.call_soon_threadsafe(_resolve_all, finished)
+            loop.call_soon_threadsafe(_resolve_all, loop, finished)
         except RuntimeError:
             # The loop was closed: nobody waits any more.
             continue
 
 
-def _resolve_all(tickets: List[Ticket]) -> None:
-    for ticket in tickets:
-        ticket.resolve()
+def _resolve_all(loop: Loop, tickets: List[Ticket]) -> None:
+    try:
+        for ticket in tickets:
+            ticket.resolve()
+    except BaseException:
+        # An interrupt (Ctrl-C) must not leave the others waiting for ever. To resolve
+        # one twice does no harm.
+        loop.call_soon(_resolve_all, loop, tickets)
+        raise
 
 
 def _complete(ticket: Ticket) -> None:

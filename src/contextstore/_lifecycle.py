@@ -5,7 +5,16 @@ from __future__ import annotations
 import os
 import weakref
 from types import TracebackType
-from typing import Any, ClassVar, NoReturn, Optional, Protocol, Type, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    NoReturn,
+    Optional,
+    Protocol,
+    SupportsIndex,
+    Type,
+    TypeVar,
+)
 
 from contextstore.errors import UnsupportedOperationError
 
@@ -62,6 +71,22 @@ def overrides(backend: Backend, base: Type[Backend], *methods: str) -> bool:
     """
     cls = type(backend)
     return all(getattr(cls, name) is not getattr(base, name) for name in methods)
+
+
+class OfThisProcess:
+    """Be what an object holds open; with it, the object cannot be pickled.
+
+    Attributes:
+        location: the file or address that is open.
+    """
+
+    location: str
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            f"an object that has {self.location} open cannot be pickled or copied "
+            f"deeply: make a new one where it is needed, such as in the other process"
+        )
 
 
 class Renewable(Protocol):

@@ -16,7 +16,7 @@ One class for each thing that a caller would do differently::
     │   ├── ClosedError                        the object was closed
     │   ├── ConflictError (ValueError)         somebody else wrote first: load again
     │   ├── CorruptDataError                   what is stored is damaged
-    │   ├── SchemaVersionError                 a newer library wrote the file
+    │   ├── SchemaVersionError                 a newer library, or another program
     │   └── UnavailableError                   disk full, no permission, no server
     ├── EmbeddingError                         the embedding function failed
     └── AsyncContextError (RuntimeError)       sync call inside a running event loop
@@ -73,7 +73,8 @@ class SessionNotFoundError(NotFoundError):
     def of(cls, session_id: str) -> SessionNotFoundError:
         """Return the error for a session that is not in the store."""
         return cls(
-            f"there is no session {session_id!r}; save_context creates one",
+            f"there is no session {session_id!r}; save_context creates one, and so "
+            f"does append_context with create=True",
             session_id=session_id,
         )
 
@@ -227,7 +228,7 @@ class CorruptDataError(StorageError):
 
 
 class SchemaVersionError(StorageError):
-    """Say that a newer version of the library wrote the store."""
+    """Say that a newer version of the library, or another program, wrote the store."""
 
 
 class UnavailableError(StorageError):

@@ -43,6 +43,7 @@ __all__ = [
     "same_as_stored",
     "stamp",
     "text_of",
+    "validate_count",
     "validate_k",
     "validate_limit",
     "validate_message_id",
@@ -247,13 +248,23 @@ def validate_k(k: Any) -> Optional[int]:
     Raises:
         InvalidInputError: it is a bool, negative, or no int.
     """
-    if k is None:
-        return None
-    if not isinstance(k, int) or isinstance(k, bool):
-        raise _refusal("k", f"is {_kind(k)}; pass a non-negative int, or None for all")
-    if k < 0:
-        raise _refusal("k", f"is {k}; pass a non-negative int, or None for all")
-    return k
+    return None if k is None else validate_count(k, "k", ", or None for all")
+
+
+def validate_count(count: Any, path: str, otherwise: str = "") -> int:
+    """Return a number of items: a non-negative int.
+
+    Args:
+        otherwise: what else may be passed, for the text of the error.
+
+    Raises:
+        InvalidInputError: it is a bool, negative, or no int.
+    """
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise _refusal(path, f"is {_kind(count)}; pass a non-negative int{otherwise}")
+    if count < 0:
+        raise _refusal(path, f"is {count}; pass a non-negative int{otherwise}")
+    return count
 
 
 def validate_limit(limit: Any, path: str = "limit") -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from contextstore import open_memory
@@ -23,6 +25,9 @@ from contextstore.errors import ConfigurationError
         ("host=db password=sec:ret://x", "..."),
         ("sqlite:secret", "sqlite:..."),
         (7, "..."),
+        ("chat.db", "'chat.db'"),
+        ("../var/chat-1.db", "'../var/chat-1.db'"),
+        ("", "''"),
     ],
 )
 def test_an_address_is_shown_without_its_password(url: object, shown: str) -> None:
@@ -47,3 +52,32 @@ def test_what_is_no_address_is_refused_without_a_trace_of_the_password(
         open_memory(url)
     assert "cret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:xyz.db",
+        "sqlite:/a.db",
+        "sqlite://a.db",
+        "sqlite:",
+        "sqlite:///",
+        "sqlite:////",
+        "sqlite:////var/",
+    ],
+)
+def test_an_address_of_a_file_has_three_slashes_and_a_name(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"sqlite:///chat\.db with three"):
+        open_memory(url)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["chat.db", ""])
+def test_a_name_of_a_file_is_shown_and_the_address_told(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_memory(url)
+    assert str(caught.value).startswith(f"{url!r} is no address")
+    assert "sqlite:///chat.db" in str(caught.value)

@@ -15,7 +15,7 @@ from typing import List
 import pytest
 
 from contextstore import BusyError, SQLiteMemory
-from contextstore.backends.sqlite import connections
+from contextstore.backends.sqlite import waiting
 from tests.backends.children import finish, run, start
 
 MODULE_LEVEL = SQLiteMemory(":memory:")
@@ -120,6 +120,28 @@ def test_what_a_killed_process_had_stored_is_there(tmp_path: Path) -> None:
         assert [message["id"] for message in memory.load_context("s")] == ["1", "2"]
 
 
+OUTLIVED = """
+import atexit, sys
+def at_the_end():
+    # As a daemon thread does that goes on while the program ends.
+    try:
+        memory.sync.append_context("s", [{"id": "1"}])
+    except ClosedError as error:
+        print(error)
+# What is registered first runs last: after the objects were closed.
+atexit.register(at_the_end)
+from contextstore import ClosedError, SQLiteMemory
+memory = SQLiteMemory(sys.argv[1])
+memory.sync.save_context("s", [])
+"""
+
+
+def test_who_outlives_the_program_is_told_that_it_ends(tmp_path: Path) -> None:
+    code, printed = run(OUTLIVED, tmp_path / "chat.db")
+    assert code == 0
+    assert "as the program ends" in printed
+
+
 FORK = """
 import asyncio, os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forks with threads
@@ -200,7 +222,7 @@ class TestOtherPrograms:
     def test_one_that_writes_makes_us_wait_and_then_say_so(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(waiting, "BUSY_SECONDS", 0.05)
         memory = SQLiteMemory(tmp_path / "chat.db")
         memory.sync.save_context("s", [{"id": "1"}])
         other = sqlite3.connect(str(tmp_path / "chat.db"), isolation_level=None)
@@ -232,7 +254,6 @@ class TestOtherPrograms:
         other = sqlite3.connect(
             str(path), isolation_level=None, check_same_thread=False
         )
-        other.execute("CREATE TABLE theirs (x)")
         other.execute("BEGIN EXCLUSIVE")
         release = threading.Timer(0.2, lambda: other.execute("ROLLBACK"))
         release.start()
@@ -246,10 +267,9 @@ class TestOtherPrograms:
     def test_a_lock_that_stays_while_it_is_made_is_an_error(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(waiting, "BUSY_SECONDS", 0.05)
         path = tmp_path / "chat.db"
         other = sqlite3.connect(str(path), isolation_level=None)
-        other.execute("CREATE TABLE theirs (x)")
         other.execute("BEGIN IMMEDIATE")
         memory = SQLiteMemory(path)
         with pytest.raises(BusyError):

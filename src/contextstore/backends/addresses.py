@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://)?")
+# The name of a file; no setting, no user and no password is written so.
+_PLAIN_NAME = re.compile(r"[\w.~/\\-]*")
 
 
 def without_password(url: object) -> str:
@@ -15,7 +17,8 @@ def without_password(url: object) -> str:
     text = str(url)
     found = _SCHEME.match(text)
     if found is None:
-        return "..."
+        is_plain = isinstance(url, str) and _PLAIN_NAME.fullmatch(text)
+        return repr(text) if is_plain else "..."
     scheme = found.group()
     if not scheme.endswith("//"):
         return f"{scheme}..."

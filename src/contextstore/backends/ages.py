@@ -38,7 +38,7 @@ class Age(NamedTuple):
                 path="older_than",
             )
         if keep_last is not None:
-            keep_last = messages.validate_k(keep_last)
+            keep_last = messages.validate_count(keep_last, "keep_last")
         if isinstance(older_than, timedelta):
             return cls(None, keep_last, _length(older_than))
         return cls(None if older_than is None else _moment(older_than), keep_last)

@@ -45,7 +45,9 @@ def what_to_erase(
     Raises:
         InvalidInputError: neither or both were given, or one of them cannot be.
     """
-    if (session_id is None) == (not where):
+    if session_id is not None and where:
+        raise InvalidInputError("give session_id or where, not both", path="where")
+    if session_id is None and not where:
         raise InvalidInputError(
             "give session_id, or where with at least one key; erase has no default",
             path="where",

@@ -28,3 +28,6 @@ class InMemoryMemory(SQLiteMemory):
         clock: Optional[Clock] = None,
     ) -> None:
         super().__init__(":memory:", id_factory=id_factory, clock=clock)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

@@ -94,9 +94,11 @@ def damaged(
         where += f", session {session_id!r}"
     if position is not None:
         where += f", position {position}"
+    advice = "restore it from a backup"
+    if session_id is not None:
+        advice += ", or delete the session"
     return CorruptDataError(
-        f"{where}: {fault}; nothing was written: restore it from a backup, or "
-        f"delete the session",
+        f"{where}: {fault}; nothing was written: {advice}",
         location=location,
         session_id=session_id,
         position=position,

@@ -37,8 +37,8 @@ def open_memory(url: str, **options: Any) -> Opened:
     opener = _OPENERS.get(scheme)
     if opener is None or (plus and opener is not _open_redis):
         raise ConfigurationError(
-            f"{without_password(url)} is no address of a memory; use "
-            f"sqlite:///chat.db, sqlite:////absolute/chat.db, memory:, "
+            f"{without_password(url)} is no address of a memory; for the file chat.db "
+            f"write sqlite:///chat.db, else sqlite:////absolute/chat.db, memory:, "
             f"postgresql://user@host/database, redis://host:6379/0 or "
             f"redis+cluster://host1:7000,host2:7000"
         )
@@ -60,7 +60,8 @@ def _open_sqlite(url: str, options: Dict[str, Any]) -> Opened:
     if not path:
         raise ConfigurationError(
             f"{without_password(url)} names no file; write sqlite:///chat.db with "
-            f"three slashes before a relative path and four before an absolute one"
+            f"three slashes before a relative path and four before an absolute one, "
+            f"and the name of a file at the end"
         )
     return SQLiteMemory(path, **options)
 
@@ -72,7 +73,9 @@ def path_in(url: str) -> str:
     except ValueError:
         return ""
     alone = not (parts.netloc or parts.query or parts.fragment)
-    return unquote(parts.path)[1:] if alone else ""
+    if not alone or not url.startswith("sqlite:///") or url.endswith("/"):
+        return ""
+    return unquote(parts.path)[1:]
 
 
 def _open_in_memory(url: str, options: Dict[str, Any]) -> Opened:

@@ -91,7 +91,8 @@ def _ranks(data: bytes) -> Dict[bytes, int]:
 
 def _warn(encoding: str, cause: str) -> None:
     logger.warning(
-        "token counts for %s are estimates: %s. See docs/context.md, Vocabularies.",
+        "token counts for %s are estimates: %s. `python -m contextstore vocab --help` "
+        "says how to bring a vocabulary.",
         encoding,
         cause,
     )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
+from contextstore import _optional
 
+pytest = _optional.require("pytest", "test")
 # Before the suites are imported, so that their assertions explain themselves.
 pytest.register_assert_rewrite(
     "contextstore.testing.memory_contract",
@@ -38,6 +39,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Only this part needs hypothesis.
     if name == "memory_machine":
+        _optional.require("hypothesis", "test")
         from contextstore.testing.stateful import memory_machine  # noqa: PLC0415
 
         return memory_machine

@@ -5,41 +5,79 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import time
 from pathlib import Path
-from typing import Optional
+from typing import Callable
 
-from contextstore.backends.place import damaged
-from contextstore.backends.sqlite.failures import NOT_SQLITE, mapped
-from contextstore.backends.sqlite.schema import is_current, migrate
-from contextstore.errors import BusyError, UnavailableError
+from contextstore.backends.sqlite.failures import mapped, not_sqlite
+from contextstore.backends.sqlite.process_lock import ProcessLock
+from contextstore.backends.sqlite.schema import is_current, is_ours, migrate
+from contextstore.backends.sqlite.waiting import (
+    BUSY_SECONDS,
+    STEP_SECONDS,
+    begin,
+    never,
+    patiently,
+)
+from contextstore.errors import SchemaVersionError, UnavailableError
 
 MEMORY = ":memory:"
-# How long a call waits for another program that holds the file, in seconds.
-BUSY_SECONDS = 30.0
 
 _STATEMENTS_CACHED = 256
 # In bytes (https://sqlite.org/fileformat2.html, section 1.3.2).
 _SMALLEST_PAGE = 512
 
 
-def open_writer(location: str) -> sqlite3.Connection:
+def open_writer(
+    location: str,
+    process_lock: ProcessLock,
+    is_pointless: Callable[[], bool] = never,
+) -> sqlite3.Connection:
     """Open the connection that writes, and bring the file up to date.
 
     A file that is damaged, or that another program or a newer version made, is not
-    written to.
+    written to, and gets no lock file beside it.
+
+    Args:
+        is_pointless: asked while another program holds the file: whether to give up.
     """
     if location != MEMORY:
         _make_private_file(location)
         _check_size(location)
-    connection = _connect(location)
+    connection = _connect(location, STEP_SECONDS)
     try:
         with mapped(location):
-            _prepare(connection, location)
+            _configure(connection)
+            # Asked before anything is written: it refuses what must not be.
+            patiently(lambda: is_current(connection, location), is_pointless)
+            with process_lock.held(is_pointless):
+                patiently(lambda: _bring_up_to_date(connection, location), is_pointless)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def refuse_unused(location: str) -> None:
+    """Refuse a file that this library has not made its tables in; write nothing.
+
+    Raises:
+        SchemaVersionError: it has none, or those of others.
+    """
+    _check_size(location)
+    connection = _connect(location, BUSY_SECONDS)
+    try:
+        with mapped(location):
+            _configure(connection)
+            is_current(connection, location)
+            if not is_ours(connection):
+                raise SchemaVersionError(
+                    f"{location} holds no tables of this version of ContextStore yet; "
+                    f"the first use makes them, and brings over what contextstore "
+                    f"1.0.1 left there",
+                    location=location,
+                )
+    finally:
+        connection.close()
 
 
 def set_durability(connection: sqlite3.Connection, durability: str) -> None:
@@ -55,18 +93,18 @@ def set_durability(connection: sqlite3.Connection, durability: str) -> None:
 
 def open_reader(location: str) -> sqlite3.Connection:
     """Open a connection that only reads."""
-    connection = _connect(location)
+    connection = _connect(location, BUSY_SECONDS)
     with mapped(location):
         connection.execute("PRAGMA query_only = ON")
     return connection
 
 
-def _connect(location: str) -> sqlite3.Connection:
+def _connect(location: str, busy_seconds: float) -> sqlite3.Connection:
     try:
         # Locks of our own see to it that one thread at a time uses a connection.
         return sqlite3.connect(
             location,
-            timeout=BUSY_SECONDS,
+            timeout=busy_seconds,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=_STATEMENTS_CACHED,
@@ -100,20 +138,22 @@ def _check_size(location: str) -> None:
     (https://sqlite.org/howtocorrupt.html, section 2.2).
     """
     if 0 < Path(location).stat().st_size < _SMALLEST_PAGE:
-        raise damaged(location, NOT_SQLITE)
+        raise not_sqlite(location)
 
 
-def _prepare(connection: sqlite3.Connection, location: str) -> None:
+def _configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     # Where a file cannot be written anew to erase something, most of it is gone still.
     connection.execute("PRAGMA secure_delete = ON")
-    # Asked first: it refuses a file that must not be written to.
-    current = is_current(connection, location)
-    _switch_to_wal(connection, location)
-    if current:
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, location: str) -> None:
+    # The mode then stays in the file.
+    connection.execute("PRAGMA journal_mode = WAL")
+    if is_current(connection, location):
         return
-    connection.execute("BEGIN IMMEDIATE")
+    begin(connection)
     try:
         # Another process may have been faster.
         if not is_current(connection, location):
@@ -123,27 +163,3 @@ def _prepare(connection: sqlite3.Connection, location: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _switch_to_wal(connection: sqlite3.Connection, location: str) -> None:
-    """Make the file keep a write-ahead log; the mode then stays in the file.
-
-    SQLite does not wait for a lock here as it does elsewhere (its busy handler is not
-    called for a change of the journal mode), so waiting is up to us.
-    """
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        error: Optional[sqlite3.OperationalError] = None
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as locked:
-            if "locked" not in str(locked):
-                raise
-            error = locked
-        if time.monotonic() > deadline:
-            raise BusyError(
-                f"{location} stayed locked by another program while it was made",
-                location=location,
-            ) from error
-        time.sleep(0.01)

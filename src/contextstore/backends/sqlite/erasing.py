@@ -7,8 +7,8 @@ from typing import NamedTuple, Optional, Tuple
 
 from contextstore.backends.filters import Filter
 from contextstore.backends.sqlite import legacy, rows, text_index, vector_rows
-from contextstore.backends.sqlite.connections import BUSY_SECONDS
 from contextstore.backends.sqlite.listing import numbers
+from contextstore.backends.sqlite.waiting import STEP_SECONDS, patiently
 from contextstore.errors import BusyError, SessionNotFoundError
 
 # How long to wait for a reader, in milliseconds.
@@ -61,7 +61,7 @@ def purge_file(connection: sqlite3.Connection) -> bool:
         where a reader holds up the log, which then keeps the old pages.
     """
     try:
-        connection.execute("VACUUM")
+        patiently(lambda: connection.execute("VACUUM"))
         is_new = True
     except sqlite3.DatabaseError:
         # What was deleted is gone for every reader all the same: no error of a write.
@@ -88,5 +88,5 @@ def _empty_log(connection: sqlite3.Connection) -> bool:
     except sqlite3.DatabaseError:
         return False
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        connection.execute(f"PRAGMA busy_timeout = {int(STEP_SECONDS * 1000)}")
     return row is None or row[0] == 0

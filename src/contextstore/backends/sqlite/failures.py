@@ -10,6 +10,7 @@ from contextstore.backends.place import damaged
 from contextstore.errors import (
     BusyError,
     ClosedError,
+    CorruptDataError,
     StorageError,
     UnavailableError,
 )
@@ -33,7 +34,6 @@ _DAMAGED = (
 _BUSY = ("locked", "busy")
 _CLOSED = ("closed database",)
 
-NOT_SQLITE = "this is not a SQLite file"
 _INTEGERS = frozenset((int,))
 DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
@@ -51,10 +51,10 @@ def translated(error: Exception, location: str) -> StorageError:
     """Return the library's error for an error of sqlite3."""
     text = str(error).lower()
     if "not a database" in text:
-        return damaged(location, NOT_SQLITE)
+        return not_sqlite(location)
     if isinstance(error, UnicodeDecodeError) or is_damage(error):
         return damaged(location, str(error))
-    if _holds(text, _BUSY):
+    if is_busy(error):
         return BusyError(
             f"{location} stayed locked by another program; try again", location=location
         )
@@ -62,6 +62,16 @@ def translated(error: Exception, location: str) -> StorageError:
         return ClosedError(f"{location} was closed", location=location)
     return UnavailableError(
         f"{location} cannot be read or written ({error}); nothing was stored",
+        location=location,
+    )
+
+
+def not_sqlite(location: str) -> CorruptDataError:
+    """Return the error for a file that SQLite does not know as one of its own."""
+    return CorruptDataError(
+        f"{location}: this is not a SQLite file; nothing was written: give "
+        f"ContextStore a file of its own, or restore this one from a backup if it was "
+        f"one",
         location=location,
     )
 
@@ -81,6 +91,11 @@ def refuse_no_numbers(*found: Any) -> None:
 def is_damage(error: Exception) -> bool:
     """Tell whether an error of sqlite3 says that what is stored is damaged."""
     return _holds(str(error).lower(), _DAMAGED)
+
+
+def is_busy(error: Exception) -> bool:
+    """Tell whether an error of sqlite3 says that another program holds the file."""
+    return _holds(str(error).lower(), _BUSY)
 
 
 def _holds(text: str, parts: tuple[str, ...]) -> bool:

@@ -14,23 +14,33 @@ import threading
 from typing import Any, Callable, List, Optional, Sequence, Union
 
 from contextstore._hop import Ticket, deliver
+from contextstore.backends.sqlite.waiting import begin
 
 
 class SyncTicket:
     """Be a write that a thread waits for; the counterpart of ``Ticket``."""
 
-    __slots__ = ("_done", "error", "result", "work")
+    __slots__ = ("_claim", "_done", "_is_done", "error", "result", "work")
 
     def __init__(self, work: Callable[..., Any]) -> None:
         self.work = work
         self.result: Any = None
         self.error: Optional[BaseException] = None
+        self._claim = [True]
+        self._is_done = False
         self._done = threading.Lock()
         self._done.acquire()
 
     def begin(self) -> bool:
-        """Claim the write; a thread that waits cannot withdraw it."""
-        return True
+        """Claim the write; False if the thread that waits withdrew it before."""
+        try:
+            return self._claim.pop()
+        except IndexError:
+            return False
+
+    def is_open(self) -> bool:
+        """Tell whether the write neither has begun nor was withdrawn."""
+        return bool(self._claim)
 
     def run(self, connection: sqlite3.Connection) -> None:
         """Do the write and keep what came of it, an interrupt too."""
@@ -42,11 +52,21 @@ class SyncTicket:
 
     def wake(self) -> None:
         """Let the waiting thread go on."""
+        self._is_done = True
         self._done.release()
 
     def wait(self) -> None:
-        """Wait until the outcome is certain."""
-        self._done.acquire()
+        """Wait until the outcome is certain.
+
+        A thread that is interrupted meanwhile (Ctrl-C) withdraws a write that has not
+        begun, and waits for one that has.
+        """
+        try:
+            self._done.acquire()
+        except BaseException:
+            if not self.begin() and not self._is_done:
+                self._done.acquire()
+            raise
 
     def outcome(self) -> Any:
         """Return the result of a write that is done, or raise its error."""
@@ -59,21 +79,23 @@ AnyTicket = Union[Ticket, SyncTicket]
 
 
 def commit(connection: sqlite3.Connection, writes: Sequence[AnyTicket]) -> None:
-    """Run writes and commit them; each keeps its own result or error.
+    """Run writes in the transaction that was begun, and commit it.
+
+    Each keeps its own result or error.
 
     Raises:
-        sqlite3.Error: no transaction could be had; no write was done.
+        sqlite3.Error: the one write there was could not be committed.
         BaseException: an interrupt between the writes; whether they are stored is not
             certain.
     """
     if len(writes) == 1:
         _commit_alone(connection, writes[0])
         return
-    connection.execute("BEGIN IMMEDIATE")
     if _commit_together(connection, writes):
         return
     for write in writes:
         try:
+            begin(connection)
             _commit_alone(connection, write)
         except sqlite3.Error as error:
             write.error = error
@@ -103,7 +125,6 @@ def _commit_together(
 
 
 def _commit_alone(connection: sqlite3.Connection, write: AnyTicket) -> None:
-    connection.execute("BEGIN IMMEDIATE")
     try:
         write.run(connection)
         if write.error is None:

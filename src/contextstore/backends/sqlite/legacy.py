@@ -20,6 +20,8 @@ from contextstore.backends.stamps import Stamps
 from contextstore.errors import CorruptDataError
 from contextstore.messages import Message
 
+LEGACY_TABLE = "tb_context"
+
 _logger = logging.getLogger("contextstore")
 
 # The fields of a chat message that stand beside its content (OpenAI chat format).
@@ -37,7 +39,8 @@ _MESSAGE_FIELDS = (
 def has_legacy_table(connection: sqlite3.Connection) -> bool:
     """Tell whether contextstore 1.0.1 kept sessions in this file."""
     found = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tb_context'"
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?",
+        (LEGACY_TABLE,),
     )
     return found.fetchone() is not None
 

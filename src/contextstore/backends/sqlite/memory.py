@@ -57,8 +57,9 @@ class SQLiteMemory(MemoryBackend):
             keeps everything in this object.
         durability: ``full`` means that an acknowledged write is on the disk. With
             ``relaxed`` it survives a crash of the process, but a power cut can lose
-            what was acknowledged last: of 804 simulated disks, 537 had lost something.
-            Objects that share a file use the stricter of theirs.
+            what was acknowledged last: about half of the simulated disks had lost
+            something (docs/reliability.md). Objects that share a file use the stricter
+            of theirs.
         id_factory: gives ids where a message has none; time-ordered UUIDs by default.
         clock: gives timestamps where a message has none; UTC ISO 8601 by default.
     """
@@ -77,6 +78,9 @@ class SQLiteMemory(MemoryBackend):
         self._stamps = Stamps.of(id_factory, clock)
         self._lease = Lease(absolute_path(path), durability)
         weakref.finalize(self, self._lease.drop)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.location!r})"
 
     @property
     def location(self) -> str:

@@ -12,9 +12,11 @@ import os
 import sqlite3
 import sys
 import time
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Optional, Type
+from typing import Callable, Generator, Optional, Type
 
+from contextstore.backends.sqlite.waiting import never
 from contextstore.errors import BusyError, UnavailableError
 
 if sys.platform != "win32":
@@ -56,11 +58,27 @@ class ProcessLock:
         return cls(location, seconds, wanted=wanted)
 
     def __enter__(self) -> None:
+        self._acquire(never)
+
+    @contextmanager
+    def held(self, is_pointless: Callable[[], bool]) -> Generator[None, None, None]:
+        """Hold the lock for the length of a ``with`` block.
+
+        Args:
+            is_pointless: asked while another process has it: whether to give up.
+        """
+        self._acquire(is_pointless)
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _acquire(self, is_pointless: Callable[[], bool]) -> None:
         if not self._wanted:
             return
         if self._file is None:
             self._file = self._opened()
-        self._wait(self._file)
+        self._wait(self._file, is_pointless)
 
     def _opened(self) -> int:
         flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
@@ -74,11 +92,11 @@ class ProcessLock:
                 location=self._location,
             ) from error
 
-    def _wait(self, file: int) -> None:
+    def _wait(self, file: int, is_pointless: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self._seconds
         pause = _FIRST_PAUSE
         while not _try_to_lock(file):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or is_pointless():
                 raise BusyError(
                     f"{self._location} stayed locked by another process for "
                     f"{self._seconds:g} seconds; try again",
@@ -93,6 +111,9 @@ class ProcessLock:
         exc: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
+        self._release()
+
+    def _release(self) -> None:
         if self._file is not None:
             _unlock(self._file)
 

@@ -7,9 +7,10 @@ import threading
 from typing import Callable, List, Optional, TypeVar
 
 from contextstore._hop import Worker
-from contextstore.backends.sqlite.connections import BUSY_SECONDS, MEMORY, open_reader
+from contextstore.backends.sqlite.connections import MEMORY, open_reader
 from contextstore.backends.sqlite.failures import mapped
 from contextstore.backends.sqlite.process_lock import ProcessLock
+from contextstore.backends.sqlite.waiting import BUSY_SECONDS
 from contextstore.backends.sqlite.watch import FileVersion, Watch
 from contextstore.backends.sqlite.writer import Writer
 

@@ -6,10 +6,15 @@ the file by one version. Migrations are only ever added.
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from typing import Callable, Tuple
+from typing import Callable, List, Tuple
 
-from contextstore.backends.sqlite.legacy import has_legacy_table, import_legacy
+from contextstore.backends.sqlite.legacy import (
+    LEGACY_TABLE,
+    has_legacy_table,
+    import_legacy,
+)
 from contextstore.errors import SchemaVersionError
 
 # "CtxS" in ASCII marks the file as ours (https://sqlite.org/pragma.html).
@@ -89,6 +94,11 @@ CREATE UNIQUE INDEX context_vectors_id ON context_vectors (session, message_id);
 -- vectors stay. Empty outside its transaction.
 CREATE TABLE context_messages_rewritten (message_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_OWN_TABLES = frozenset([*re.findall(r"CREATE TABLE (\w+)", _TABLES), LEGACY_TABLE])
+# FTS5 makes tables of its own whose names begin so.
+_TEXT_INDEX = "context_text"
+# An error names no more tables of another program than these.
+_MOST_NAMED = 3
 
 # The vectors of a message go with it, and a session without vectors is forgotten.
 _VECTORS_OF_MESSAGE = """
@@ -144,13 +154,8 @@ def is_current(connection: sqlite3.Connection, location: str) -> bool:
         SchemaVersionError: a newer version of the library, or another program, made it.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application not in (0, APPLICATION_ID) or (application == 0 and version != 0):
-        raise SchemaVersionError(
-            f"{location} is a database of another program; give ContextStore a file of "
-            f"its own",
-            location=location,
-        )
+    if not is_ours(connection):
+        _refuse_foreign(connection, location, version)
     if version > SCHEMA_VERSION:
         raise SchemaVersionError(
             f"{location} has schema {version}, and this version of the library knows "
@@ -158,6 +163,43 @@ def is_current(connection: sqlite3.Connection, location: str) -> bool:
             location=location,
         )
     return bool(version == SCHEMA_VERSION)
+
+
+def is_ours(connection: sqlite3.Connection) -> bool:
+    """Tell whether this library has made its tables in the file."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    return bool(application == APPLICATION_ID)
+
+
+def _refuse_foreign(
+    connection: sqlite3.Connection, location: str, version: int
+) -> None:
+    """Refuse a file without our mark that has the mark or the tables of others."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    tables = _foreign_tables(connection)
+    # Asked again: another process may have made our tables since.
+    if is_ours(connection) or not (application or version or tables):
+        return
+    named = ", ".join(tables[:_MOST_NAMED]) + (", ..." * (len(tables) > _MOST_NAMED))
+    raise SchemaVersionError(
+        f"{location} is a database of another program"
+        f"{f' (it has the table {named})' if tables else ''}; give ContextStore a "
+        f"file of its own",
+        location=location,
+    )
+
+
+def _foreign_tables(connection: sqlite3.Connection) -> List[str]:
+    """Return the tables that neither SQLite nor this library makes, sorted."""
+    found = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+        " AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
+    )
+    return [
+        name
+        for (name,) in found
+        if name not in _OWN_TABLES and not name.startswith(_TEXT_INDEX)
+    ]
 
 
 def migrate(connection: sqlite3.Connection, location: str) -> None:

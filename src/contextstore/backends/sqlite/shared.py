@@ -7,12 +7,13 @@ import threading
 from typing import Dict, Optional
 
 from contextstore import _hop
+from contextstore._lifecycle import OfThisProcess
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
 from contextstore.errors import ClosedError, ConfigurationError
 
 
-class Lease:
+class Lease(OfThisProcess):
     """Be one object's share in the engine of a file; the last to leave closes it.
 
     Nothing is opened before the first use, so that an object made at module level can
@@ -34,7 +35,8 @@ class Lease:
         self.location = location
         self._durability = durability
         self._engine: Optional[Engine] = None
-        self._released = False
+        # Why it was released; "" while it was not.
+        self._released = ""
 
     @property
     def engine(self) -> Engine:
@@ -47,7 +49,7 @@ class Lease:
             with _registry_lock:
                 if self._released:
                     raise ClosedError(
-                        f"this object on {self.location} was closed; make a new one",
+                        f"this object on {self.location} {self._released}",
                         location=self.location,
                     )
                 if self._engine is None:
@@ -60,17 +62,22 @@ class Lease:
         """Leave the engine, and close it if nobody else is left."""
         if self._engine is not None:
             self._engine.writer.refuse_from_within()
-        engine = self._left()
+        engine = self._left("was closed; make a new one")
         if engine is not None:
             engine.close()
 
     def drop(self) -> None:
         """Release for an object that was collected, on whatever thread that happens.
 
+        Who still has the object when that happens is a thread that outlives the end of
+        the program.
+
         A thread of ours may be at work for this very engine, and must not wait for
         itself. Any other thread at work holds the object that it works for.
         """
-        engine = self._left()
+        engine = self._left(
+            "was closed as the program ends; stop the threads that use it before that"
+        )
         if engine is None:
             return
         if _hop.on_own_thread():
@@ -78,10 +85,10 @@ class Lease:
         else:
             engine.close()
 
-    def _left(self) -> Optional[Engine]:
+    def _left(self, why: str) -> Optional[Engine]:
         """Leave the engine, and return it if nobody else is left."""
         with _registry_lock:
-            self._released = True
+            self._released = self._released or why
             engine, self._engine = self._engine, None
             return engine if engine is not None and _leave(engine) else None
 

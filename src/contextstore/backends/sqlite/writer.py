@@ -3,7 +3,8 @@
 The connection belongs to whoever holds the lock. A sync caller that finds it free
 leads: it commits its own write together with what is queued. Otherwise it queues and
 waits. A thread leads for async callers and for those who found the lock taken. While
-one batch is being synced to the disk, the next one gathers.
+one batch is being synced to the disk, the next one gathers. Who leads takes from the
+queue when it is its turn to write: what waits for another process can be withdrawn.
 
 The main thread leads for itself alone. An interrupt (Ctrl-C) that comes during a commit
 is raised right after it, when nobody can tell any more whether the writes are stored:
@@ -21,7 +22,6 @@ from typing import Callable, Deque, Generator, List, Optional, TypeVar
 
 from contextstore._hop import Loop, OwnThread, Ticket, call, deliver, running_loop
 from contextstore.backends.sqlite.connections import (
-    BUSY_SECONDS,
     MEMORY,
     open_writer,
     set_durability,
@@ -35,6 +35,7 @@ from contextstore.backends.sqlite.group_commit import (
     wake,
 )
 from contextstore.backends.sqlite.process_lock import ProcessLock
+from contextstore.backends.sqlite.waiting import BUSY_SECONDS, begin, never
 from contextstore.errors import ClosedError, ConfigurationError, StorageError
 
 T = TypeVar("T")
@@ -89,11 +90,10 @@ class Writer:
         # Who may not take along what waits does not overtake it either.
         if not (alone and self._queue) and self._lock.acquire(blocking=False):
             try:
-                others = [] if alone else self._take()
-                self._commit([write, *others])
+                done = self._commit(write, alone=alone)
             finally:
                 self._lock.release()
-            wake(others)
+            wake(done)
         else:
             self.refuse_from_within()
             self._enqueue(write)
@@ -171,35 +171,51 @@ class Writer:
         while self._calls.get():
             with self._queue_lock:
                 self._called = False
-            while self._lead_queued():
-                pass
+            while self._queue:
+                with self._lock:
+                    done = self._commit(None)
+                wake(done)
 
-    def _lead_queued(self) -> bool:
-        with self._lock:
-            writes = self._take()
-            self._commit(writes)
-        wake(writes)
-        return bool(writes)
+    def _commit(
+        self, own: Optional[SyncTicket], *, alone: bool = False
+    ) -> List[AnyTicket]:
+        """Commit a write, and unless it is to be alone what is queued.
 
-    def _commit(self, writes: List[AnyTicket]) -> None:
-        """Commit writes; each then has its result or its error."""
-        if not writes:
-            return
+        Returns:
+            The writes, each with its result or its error.
+        """
+        writes: List[AnyTicket] = [] if own is None else [own]
+        waiting = 0 if alone else len(self._queue)
+        if not writes and not waiting:
+            return writes
+        is_pointless = never if own is not None else self._nobody_waits
         try:
             with mapped(self._location):
-                connection = self._open()
-                with self._process_lock:
+                connection = self._open(is_pointless)
+                with self._process_lock.held(is_pointless):
+                    begin(connection, is_pointless)
+                    if not alone:
+                        writes += self._take(MOST_TOGETHER)
+                    waiting = 0
                     self._leader = threading.get_ident()
                     commit(connection, writes)
         except BaseException as error:
-            # Of an interrupt too they have to hear: nobody else will wake them.
+            # Of an interrupt too they have to hear: nobody else will wake them. Who
+            # came while they waited may wait as long as they did.
+            writes += self._take(waiting)
             fail(writes, error)
-            return
+            return writes
         finally:
             self._leader = None
         for write in writes:
             if isinstance(write.error, DRIVER_ERRORS):
                 write.error = self._translated(write.error)
+        return writes
+
+    def _nobody_waits(self) -> bool:
+        """Tell whether all that is queued was withdrawn."""
+        with self._queue_lock:
+            return not any(write.is_open() for write in self._queue)
 
     def refuse_from_within(self) -> None:
         """Refuse to wait for a write that itself waits for this call.
@@ -213,15 +229,16 @@ class Writer:
                 f"or a clock has to do without the store that calls it"
             )
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, is_pointless: Callable[[], bool] = never) -> sqlite3.Connection:
         """Return the connection; call it with the lock held."""
         if self._closed:
             raise self._closed_error()
         if self.connection is not None and self.connection.in_transaction:
             self._undo(self.connection)
         if self.connection is None:
-            with self._process_lock:
-                self.connection = open_writer(self._location)
+            self.connection = open_writer(
+                self._location, self._process_lock, is_pointless
+            )
             self._durability_set = ""
         if self._durability_set != self._durability:
             self._durability_set = self._durability
@@ -270,14 +287,11 @@ class Writer:
             if self._queue:
                 await ticket.outcome()
 
-    def _take(self) -> List[AnyTicket]:
-        """Take what the next commit takes along, leaving out what was withdrawn."""
-        taken: List[AnyTicket] = []
+    def _take(self, most: int) -> List[AnyTicket]:
+        """Take the oldest writes from the queue, leaving out what was withdrawn."""
         with self._queue_lock:
-            while self._queue and len(taken) < MOST_TOGETHER:
-                write = self._queue.popleft()
-                if write.begin():
-                    taken.append(write)
+            oldest = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+            taken = [write for write in oldest if write.begin()]
             waiting, self._waiting_for_room = self._waiting_for_room, []
         deliver(waiting)
         return taken

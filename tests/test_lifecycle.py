@@ -1,0 +1,60 @@
+"""What objects that hold something open say of themselves, and where they may go."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+
+from contextstore import (
+    InMemoryMemory,
+    SessionStore,
+    SQLiteEmbeddingStore,
+    SQLiteMemory,
+    TieredMemory,
+)
+from contextstore.backends.base import MemoryBackend
+
+
+def open_objects(path: Path) -> List[Any]:
+    memory = SQLiteMemory(path)
+    return [
+        memory,
+        memory.sync,
+        SQLiteEmbeddingStore(path),
+        InMemoryMemory(),
+        SessionStore(memory),
+        TieredMemory(memory, InMemoryMemory()),
+    ]
+
+
+def test_what_holds_a_file_open_says_that_it_cannot_be_pickled(tmp_path: Path) -> None:
+    for one in open_objects(tmp_path / "chat.db"):
+        for carry in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(TypeError, match="make a new one"):
+                carry(one)
+    with pytest.raises(TypeError, match="chat\\.db open"):
+        pickle.dumps(SQLiteMemory(tmp_path / "chat.db"))
+
+
+class Kept(MemoryBackend):
+    """A backend of a third party, which may be pickled if it can."""
+
+    load_context = save_context = append_context = None  # type: ignore[assignment]
+    delete_session = delete_interaction = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.sessions = {"s": [1]}
+
+
+def test_a_backend_of_a_third_party_is_its_own_affair() -> None:
+    assert pickle.loads(pickle.dumps(Kept())).sessions == {"s": [1]}
+
+
+def test_a_memory_shows_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    assert repr(SQLiteMemory(path)) == f"SQLiteMemory({str(path)!r})"
+    assert repr(InMemoryMemory()) == "InMemoryMemory()"
