@@ -25,6 +25,7 @@ from contextstore import (
 from contextstore.backends.redis import index, scanning
 from contextstore.backends.redis.layout import Keys
 from contextstore.backends.redis.link import Answer, Link
+from contextstore.backends.redis.scripts import CHANGE
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
 from tests.servers.shared_valkey import valkey
@@ -533,3 +534,45 @@ def test_an_erasure_goes_on_where_another_deletes_the_same(
 def test_searches_ignore_accents_and_capitals(memory: RedisMemory) -> None:
     memory.sync.save_context("s", [{"id": "a", "content": "Café ÉTUDE"}])
     assert len(memory.sync.search_text("cafe étude")) == 1
+
+
+def test_a_change_whose_answer_was_lost_undoes_none_that_came_since(
+    memory: RedisMemory, proxy: Proxy, name: str
+) -> None:
+    cut_off = behind(proxy, name)
+    cut_off.sync.save_context("s", numbered(1, 3))
+    cut_off.sync.set_metadata("s", {"warm": True})
+    send = cut_off._room.link._try
+
+    async def overtaken(request: Any, attempt: Any) -> Any:
+        try:
+            return await send(request, attempt)
+        except Exception:
+            # The first attempt was carried out; another client sees it, and goes on.
+            assert memory.sync.session_info("s").metadata == {"mine": 1}
+            memory.sync.set_metadata("s", {"theirs": 2})
+            raise
+
+    cut_off._room.link._try = overtaken  # type: ignore[method-assign]
+    proxy.cut_answer_to(CHANGE.sha1.encode())
+    with pytest.raises(UnavailableError, match="an answer was lost"):
+        cut_off.sync.set_metadata("s", {"mine": 1})
+    assert memory.sync.session_info("s").metadata == {"theirs": 2}
+    cut_off.sync.close()
+
+
+def test_what_goes_over_all_keys_is_asked_again_where_a_connection_broke(
+    proxy: Proxy, name: str
+) -> None:
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", numbered(1, 3))
+    for call in (
+        lambda: memory.sync.search_text("message"),
+        lambda: memory.sync.prune(keep_last=50),
+        memory.sync.verify,
+    ):
+        memory.sync.load_context("s")
+        proxy.go_down()
+        proxy.come_back()
+        call()
+    memory.sync.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -327,5 +328,42 @@ def test_concurrent_writers_and_readers_see_only_what_was_stored() -> None:
     async def run() -> None:
         writes = [write(face, 1000 * n) for n, face in enumerate(faces[:2], start=1)]
         await asyncio.gather(*writes, *(read(face) for face in faces[2:]))
+
+    asyncio.run(run())
+
+
+class Unsure(InMemoryMemory):
+    """Be a cache that may keep a trace of what it erased."""
+
+    async def erase(self, **options: Any) -> Any:
+        return replace(await super().erase(**options), purged=False)
+
+
+def test_a_cache_that_may_keep_a_trace_is_heard() -> None:
+    memory = tiered(Unsure())
+    memory.sync.save_context("s", numbered(1, 3))
+    memory.sync.load_context("s", 2)
+    assert not memory.sync.erase(session_id="s").purged
+
+
+class SlowToKeep(InMemoryMemory):
+    """Be a cache that takes its time to keep what it is given."""
+
+    async def save_context(self, *arguments: Any, **options: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return await super().save_context(*arguments, **options)
+
+
+def test_a_load_that_is_under_way_brings_nothing_back_after_an_erasure() -> None:
+    cache = SlowToKeep()
+    memory = tiered(cache)
+
+    async def run() -> None:
+        await memory.save_context("s", numbered(1, 3))
+        load = asyncio.ensure_future(memory.load_context("s", 2))
+        await asyncio.sleep(0.02)
+        await memory.erase(session_id="s")
+        await load
+        assert await cache.load_context("s") == []
 
     asyncio.run(run())

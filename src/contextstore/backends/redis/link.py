@@ -145,18 +145,24 @@ class Link:
         return replies
 
     async def ask_node(self, node: Node, command: Command) -> Any:
-        """Ask one server something that is about itself.
+        """Ask one server something that is about itself, and changes nothing.
 
         Raises:
-            UnavailableError: it could not be reached.
+            UnavailableError: it could not be reached before the deadline.
         """
-        try:
-            (reply,) = await node.reader.ask([command], settle=False)
-            if isinstance(reply, BaseException):
+        until, pause = self.give_up_at(), _FIRST_PAUSE
+        while True:
+            try:
+                (reply,) = await node.reader.ask([command], settle=False)
+                if not isinstance(reply, BaseException):
+                    return reply
                 raise reply
-        except Exception as error:
-            raise self._failures.translated(error) from error
-        return reply
+            except Exception as error:
+                left = until - time.monotonic()
+                if self._closed or left <= 0 or not self._failures.may_pass(error):
+                    raise self._failures.translated(error) from error
+            await sleep(min(pause, left))
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     def post(self, requests: Sequence[Request]) -> List[Future[None]]:
         """Send what may be lost, without waiting; nothing comes of an error.

@@ -15,7 +15,7 @@ from contextstore.backends.redis.layout import Element, Keys, Packed
 from contextstore.backends.redis.link import Answer, Link, Request
 from contextstore.backends.redis.scripts import CHANGE, READ, Script
 from contextstore.backends.stamps import Stamps
-from contextstore.errors import BusyError
+from contextstore.errors import BusyError, UnavailableError
 
 
 class Snapshot(NamedTuple):
@@ -167,6 +167,10 @@ class Room:
 
         Args:
             before: the version that was read; None where there was no session.
+
+        Raises:
+            UnavailableError: an answer was lost, and the session was changed since, so
+                that nothing tells whether this change was made before that one.
         """
         if before is None:
             # First of all: a session that is in no index would be hard to find.
@@ -174,6 +178,14 @@ class Room:
         arguments = change.arguments(self.place(session_id), before, self.ttl)
         answer = await self.run(CHANGE, session_id, *arguments)
         said, *details = answer.value.split()
+        if said == b"stale" and answer.doubt:
+            raise UnavailableError(
+                f"{self.link.location}: an answer was lost, and session "
+                f"{session_id!r} was changed by others since; this change may have "
+                f"been stored before theirs or not: look, and repeat it if it was not",
+                location=self.link.location,
+                session_id=session_id,
+            )
         if said == b"stale":
             return None
         self.index.touch(session_id, int(details[1]), at_once=before is None)

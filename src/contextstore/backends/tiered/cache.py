@@ -8,6 +8,7 @@ from typing import Awaitable, Callable, Optional, Sequence, TypeVar
 
 from contextstore._hop import reach
 from contextstore.backends.base import MemoryBackend
+from contextstore.backends.results import EraseReceipt
 from contextstore.errors import ConflictError, CorruptDataError, NotFoundError
 
 T = TypeVar("T")
@@ -65,14 +66,14 @@ class Cache:
             return None
 
     async def erase(self, session_ids: Sequence[str]) -> bool:
-        """Erase sessions; False where that may have failed."""
+        """Erase sessions; False where a trace of them may be left."""
         failures = self.failures
-        for one in session_ids:
-            await self._erase(one)
-        return self.failures == failures
+        receipts = [await self._erase(one) for one in session_ids]
+        are_purged = all(one is None or one.purged for one in receipts)
+        return are_purged and self.failures == failures
 
-    async def _erase(self, session_id: str) -> None:
-        await self.tried(
+    async def _erase(self, session_id: str) -> Optional[EraseReceipt]:
+        return await self.tried(
             session_id, lambda cache: cache.erase(session_id=session_id), always=True
         )
 

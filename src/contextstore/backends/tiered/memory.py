@@ -285,7 +285,8 @@ class TieredMemory(MemoryBackend, Telling[Told]):
     ) -> EraseReceipt:
         """Delete sessions without a trace, here and there; see MemoryBackend.
 
-        The receipt says ``purged=False`` where the cache could not be reached, too.
+        The receipt says ``purged=False`` where the cache could not be reached, or says
+        so itself, as Redis does, which keeps snapshots.
         """
         try:
             receipt = await self._of_record(
@@ -355,6 +356,11 @@ class TieredMemory(MemoryBackend, Telling[Told]):
             await self._cache.tried(
                 session_id, lambda cache: cache.save_context(session_id, copies)
             )
+            if await self._version(session_id) != version:
+                # An erase meanwhile came before the copy, and would leave it there.
+                await self._cache.tried(
+                    session_id, lambda cache: cache.delete_session(session_id)
+                )
         return loaded
 
     async def _add(
