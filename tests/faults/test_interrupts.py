@@ -79,4 +79,5 @@ def test_an_interrupt_while_callers_are_woken_leaves_none_waiting(
     interrupts: int, tmp_path: Path
 ) -> None:
     code, printed = run(INTERRUPTED_WAKING, tmp_path / "chat.db", interrupts)
-    assert (code, printed.splitlines()[-1]) == (0, "interrupted"), printed
+    # A third one may hit asyncio as it ends, which then tells of its own task.
+    assert (code, "interrupted" in printed.splitlines()) == (0, True), printed
