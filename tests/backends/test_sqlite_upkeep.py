@@ -19,7 +19,7 @@ from contextstore import (
     SQLiteMemory,
     UnavailableError,
 )
-from contextstore.backends.sqlite import rows
+from contextstore.backends.sqlite import erasing, rows
 from contextstore.backends.url import open_memory
 from contextstore.sync import SyncMemory
 
@@ -260,15 +260,25 @@ def test_no_session_id_is_beyond_those_that_are_listed() -> None:
     assert set(memory.prune(keep_last=1).removed) == set(names)
 
 
-def test_an_erase_that_was_cut_short_is_ended_by_the_next(tmp_path: Path) -> None:
+def test_an_erase_that_was_cut_short_is_ended_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, secret = tmp_path / "chat.db", b"xyzzysecret"
     memory = SQLiteMemory(path)
+    begun = threading.Event()
+    delete = erasing.erase
+
+    def begin(*arguments: Any, **options: Any) -> Any:
+        begun.set()
+        return delete(*arguments, **options)
+
+    monkeypatch.setattr(erasing, "erase", begin)
 
     async def main() -> None:
         await memory.save_context("s", [{"content": secret.decode()}])
         erase = asyncio.ensure_future(memory.erase(session_id="s"))
         # Cancelled while the deletion is under way, which then still commits.
-        while not memory._lease.engine.writer._lock.locked():
+        while not begun.is_set():
             await asyncio.sleep(0)
         erase.cancel()
         with pytest.raises(asyncio.CancelledError):
