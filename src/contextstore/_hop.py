@@ -154,23 +154,13 @@ async def call(function: Callable[..., T], *arguments: Any) -> T:
     return result
 
 
-class Ticket:
-    """Be one piece of blocking work that a coroutine waits for.
+class Claim:
+    """Be work that one thread begins, unless its caller withdraws it before."""
 
-    The thread that does the work calls ``begin`` and ``run``, and then ``deliver``; the
-    coroutine awaits ``outcome`` or ``settled_outcome``.
-    """
+    __slots__ = ("_claim",)
 
-    __slots__ = ("_claim", "_delivered", "_future", "error", "loop", "result", "work")
-
-    def __init__(self, work: Callable[..., Any], loop: Loop) -> None:
-        self.work = work
-        self.loop = loop
-        self.result: Any = None
-        self.error: Optional[BaseException] = None
+    def __init__(self) -> None:
         self._claim = [True]
-        self._delivered = False
-        self._future: asyncio.Future[Any] = loop.create_future()
 
     def begin(self) -> bool:
         """Claim the work for a thread; False if its caller withdrew it before."""
@@ -183,6 +173,25 @@ class Ticket:
     def is_open(self) -> bool:
         """Tell whether the work neither has begun nor was withdrawn."""
         return bool(self._claim)
+
+
+class Ticket(Claim):
+    """Be one piece of blocking work that a coroutine waits for.
+
+    The thread that does the work calls ``begin`` and ``run``, and then ``deliver``; the
+    coroutine awaits ``outcome`` or ``settled_outcome``.
+    """
+
+    __slots__ = ("_delivered", "_future", "error", "loop", "result", "work")
+
+    def __init__(self, work: Callable[..., Any], loop: Loop) -> None:
+        super().__init__()
+        self.work = work
+        self.loop = loop
+        self.result: Any = None
+        self.error: Optional[BaseException] = None
+        self._delivered = False
+        self._future: asyncio.Future[Any] = loop.create_future()
 
     def run(self, *arguments: Any) -> None:
         """Do the work and keep what came of it."""

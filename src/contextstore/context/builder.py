@@ -237,11 +237,13 @@ class ContextBuilder:
         name = self.default_strategy if strategy is None else strategy
         choose = find_strategy(name)
         refuse_unknown_options(name, choose, options)
+        history = checked_messages(messages)
+        budget = checked_tokens(max_tokens, "max_tokens")
         return Job(
             accounting=self._accounting,
-            messages=checked_messages(messages),
-            max_tokens=checked_tokens(max_tokens, "max_tokens"),
-            budget=self._budget(max_tokens, options, is_exact=counter is not None),
+            messages=history,
+            max_tokens=budget,
+            budget=self._budget(budget, options, is_exact=counter is not None),
             strategy_name=name,
             strategy=choose,
             options=options,
@@ -254,14 +256,13 @@ class ContextBuilder:
         )
 
     def _budget(
-        self, max_tokens: int, options: Mapping[str, Any], *, is_exact: bool
+        self, budget: int, options: Mapping[str, Any], *, is_exact: bool
     ) -> int:
         """Return the tokens for the prompt: without the reserve, and a margin of it.
 
         Args:
             is_exact: whether the provider itself counts, which needs no margin.
         """
-        budget = checked_tokens(max_tokens, "max_tokens")
         reserve = checked_tokens(options.get("reserve", 0), "strategy_opts.reserve")
         margin = checked_margin(options)
         left = max(0, budget - reserve)

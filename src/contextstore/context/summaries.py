@@ -13,7 +13,7 @@ from contextstore.context.arguments import abandon
 from contextstore.errors import InvalidInputError
 from contextstore.messages import Message, canonical
 
-__all__ = ["Summarizer", "SummaryMaker", "asynchronous_summarizer"]
+__all__ = ["Summarizer", "SummaryMaker", "asynchronous_summarizer", "keys_of"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -56,7 +56,7 @@ class SummaryMaker:
 
     async def summary(self, messages: Sequence[Message]) -> Tuple[str, str]:
         """Return the summary and no reason, or no summary and the reason."""
-        keys = _keys(messages)
+        keys = keys_of(messages)
         done = max(
             (end for end, key in enumerate(keys, 1) if key in self._summaries),
             default=0,
@@ -91,7 +91,7 @@ class SummaryMaker:
         return (text, "") if text.strip() else ("", "summary_empty")
 
 
-def _keys(messages: Sequence[Message]) -> List[str]:
+def keys_of(messages: Sequence[Message]) -> List[str]:
     """Return for each message a hash of it and of all before it."""
     running = blake2b(digest_size=16)
     keys: List[str] = []

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Awaitable,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from contextstore._hop import reach, wait
 from contextstore.backends.base import MemoryBackend
@@ -21,6 +31,7 @@ __all__ = [
     "EmbeddingStatus",
     "Progress",
     "entry_of",
+    "take_away",
 ]
 
 Progress = Callable[[int, int], Optional[Awaitable[None]]]
@@ -70,6 +81,22 @@ def entry_of(document: Document) -> Entry:
     """Return what is embedded of a message: its text, with the name before it."""
     beside = {"text": document.text}
     return Entry(document.message_id, index_text(document), beside, is_stored=True)
+
+
+async def take_away(
+    indexes: SessionIndexes,
+    upkeep: VectorUpkeep,
+    session_id: str,
+    message_ids: Sequence[str],
+) -> None:
+    """Let index and vectors forget messages that are gone.
+
+    Raises:
+        EmbeddingError: the backend failed; the ids are then given as gone again.
+    """
+    indexes.drop(session_id, message_ids)
+    await upkeep.remove(session_id, message_ids)
+    indexes.settle(session_id, message_ids)
 
 
 class CatchUp:
@@ -181,9 +208,7 @@ class CatchUp:
             session, gone = await self._indexes.current(session_id)
             ids = [entry.message_id for entry in missing]
             late = [*gone, *session.not_stored(ids)]
-            self._indexes.drop(session_id, late)
-            await upkeep.remove(session_id, late)
-            self._indexes.settle(session_id, late)
+            await take_away(self._indexes, upkeep, session_id, late)
         if progress is not None and missing:
             answer = progress(attempt.done, len(missing))
             if inspect.isawaitable(answer):

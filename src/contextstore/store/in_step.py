@@ -19,7 +19,13 @@ from contextstore.retrieval.documents import document_of
 from contextstore.retrieval.embedding import EmbedFn
 from contextstore.retrieval.upkeep import Entry, VectorUpkeep
 from contextstore.store.config import SessionStoreConfig, model_name
-from contextstore.store.embedding import CatchUp, EmbeddingReport, Progress, entry_of
+from contextstore.store.embedding import (
+    CatchUp,
+    EmbeddingReport,
+    Progress,
+    entry_of,
+    take_away,
+)
 from contextstore.store.indexes import IndexedSession, SessionIndexes
 
 __all__ = ["InStep"]
@@ -76,16 +82,10 @@ class InStep:
     async def remove(self, session_id: str, message_ids: Sequence[str]) -> None:
         """Take away the vectors of messages that are gone."""
         if self.upkeep is not None and message_ids:
-            self.indexes.drop(session_id, message_ids)
             await self._reporting(
-                session_id, self._take_away(self.upkeep, session_id, message_ids)
+                session_id,
+                take_away(self.indexes, self.upkeep, session_id, message_ids),
             )
-
-    async def _take_away(
-        self, upkeep: VectorUpkeep, session_id: str, message_ids: Sequence[str]
-    ) -> None:
-        await upkeep.remove(session_id, message_ids)
-        self.indexes.settle(session_id, message_ids)
 
     async def remove_session(self, session_id: str) -> None:
         """Take away all that is searched of a session that is gone."""

@@ -6,7 +6,6 @@ import inspect
 import logging
 from contextlib import asynccontextmanager
 from functools import partial
-from hashlib import blake2b
 from typing import (
     Any,
     AsyncGenerator,
@@ -25,13 +24,14 @@ from contextstore._hop import reach, wait
 from contextstore._lifecycle import overrides
 from contextstore.backends.base import MemoryBackend
 from contextstore.context.builder import BuildResult, ContextBuilder
+from contextstore.context.summaries import keys_of
 from contextstore.context.windows import any_linked, cost_of, exceeds
 from contextstore.errors import (
     InteractionNotFoundError,
     InvalidInputError,
     SessionNotFoundError,
 )
-from contextstore.messages import Message, canonical
+from contextstore.messages import Message
 from contextstore.retrieval.snippets import snippet
 from contextstore.store.indexes import IndexedSession
 
@@ -184,12 +184,6 @@ async def _answer(summarizer: Any, messages: List[Message]) -> Any:
     return await wait(answer) if inspect.isawaitable(answer) else answer
 
 
-def _hash_of(messages: List[Message]) -> str:
-    texts = [canonical(message) for message in messages]
-    whole = "\0".join(texts).encode("utf-8", "surrogatepass")
-    return blake2b(whole, digest_size=16).hexdigest()
-
-
 class Summaries:
     """Keep the summaries of sessions beside them: in the memory if it can, else here.
 
@@ -219,7 +213,7 @@ class Summaries:
             return summarizer
 
         async def summarize(messages: List[Message]) -> Any:
-            key = (session_id, _hash_of(messages))
+            key = (session_id, keys_of(messages)[-1])
             return await self._calls.call(key, partial(_answer, summarizer, messages))
 
         return summarize
@@ -227,18 +221,18 @@ class Summaries:
     @asynccontextmanager
     async def of(self, session_id: str) -> AsyncGenerator[Dict[str, str], None]:
         """Give the summaries of a session, and keep what is added to them."""
-        build = object()
+        mine = object()
         builds = self._open.setdefault(session_id, set())
-        builds.add(build)
+        builds.add(mine)
         try:
             before = await self._load(session_id)
             summaries = dict(before)
             yield summaries
-            if summaries != before and build in builds:
+            if summaries != before and mine in builds:
                 newest = dict(list(summaries.items())[-_MOST_SUMMARIES:])
                 await self._save(session_id, newest)
         finally:
-            builds.discard(build)
+            builds.discard(mine)
             if not builds and self._open.get(session_id) is builds:
                 del self._open[session_id]
 

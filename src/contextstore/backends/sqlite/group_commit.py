@@ -13,34 +13,23 @@ import sqlite3
 import threading
 from typing import Any, Callable, List, Optional, Sequence, Union
 
-from contextstore._hop import Ticket, deliver
+from contextstore._hop import Claim, Ticket, deliver
 from contextstore.backends.sqlite.waiting import begin
 
 
-class SyncTicket:
+class SyncTicket(Claim):
     """Be a write that a thread waits for; the counterpart of ``Ticket``."""
 
-    __slots__ = ("_claim", "_done", "_is_done", "error", "result", "work")
+    __slots__ = ("_done", "_is_done", "error", "result", "work")
 
     def __init__(self, work: Callable[..., Any]) -> None:
+        super().__init__()
         self.work = work
         self.result: Any = None
         self.error: Optional[BaseException] = None
-        self._claim = [True]
         self._is_done = False
         self._done = threading.Lock()
         self._done.acquire()
-
-    def begin(self) -> bool:
-        """Claim the write; False if the thread that waits withdrew it before."""
-        try:
-            return self._claim.pop()
-        except IndexError:
-            return False
-
-    def is_open(self) -> bool:
-        """Tell whether the write neither has begun nor was withdrawn."""
-        return bool(self._claim)
 
     def run(self, connection: sqlite3.Connection) -> None:
         """Do the write and keep what came of it, an interrupt too."""
