@@ -37,9 +37,10 @@ from contextstore import (
 from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import (
     appending,
+    appending_together,
     listing,
+    loading,
     rows,
-    sharing,
     vector_rows,
 )
 from contextstore.backends.postgres import memory as memory_module
@@ -105,13 +106,10 @@ def test_an_append_and_a_load_are_one_round_trip_each(proxy: Proxy) -> None:
     face.close()
 
 
-def plan_of(statement: str, **values: Any) -> str:
-    for name, value in values.items():
-        statement = statement.replace(f"%({name})s", str(value))
+def plan_of(statement: str, types: str, arguments: str) -> str:
     ask("ANALYZE context_messages, context_sessions")
     setting = "SET plan_cache_mode = force_generic_plan"
-    arguments = "'" + session_key("s5") + "', 20"
-    prepared = f"PREPARE load (text, bigint) AS {statement}"
+    prepared = f"PREPARE load ({types}) AS {statement}"
     import psycopg
 
     dsn = postgres_server().dsn("contextstore")
@@ -129,8 +127,8 @@ def test_the_newest_are_read_backwards_from_one_partition(
     for number in range(12):
         batch = said(*(str(place) for place in range(200)))
         memory.sync.save_context(f"s{number}", batch)
-    statement = rows.LOAD.replace("%(session)s", "$1").replace("%(limit)s", "$2")
-    plan = plan_of(statement)
+    statement = loading.LOAD.replace("%(session)s", "$1").replace("%(limit)s", "$2")
+    plan = plan_of(statement, "text, bigint", f"'{session_key('s5')}', 20")
     read = [
         line
         for line in plan.splitlines()
@@ -607,8 +605,11 @@ def test_who_waits_for_a_connection_too_long_hears_so(
         calls = [face.load_context("s") for _ in range(3)]
         return [*await asyncio.gather(*calls, return_exceptions=True)]
 
+    start = time.monotonic()
     kinds = {type(outcome) for outcome in asyncio.run(work())}
     assert kinds <= {BusyError, UnavailableError}
+    # Waiting for others counts: it is not the time-out of each, one after the other.
+    assert time.monotonic() - start < 3
     proxy.delay = 0.0
     face.sync.close()
 
@@ -697,17 +698,18 @@ def test_locked_sessions_leave_connections_to_loads(dsn: str) -> None:
 
 
 def test_a_batch_is_bounded_by_its_bytes(
-    memory: PostgresMemory, monkeypatch: pytest.MonkeyPatch
+    dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: List[int] = []
-    run = sharing.Shared.run
+    run = appending_together.AppendTogether.__call__
 
     async def noted(shared: Any, session: Any) -> Any:
         sizes.append(len(shared._appends))
         return await run(shared, session)
 
-    monkeypatch.setattr(sharing.Shared, "run", noted)
-    monkeypatch.setattr(sharing, "_MOST_BYTES", 2500)
+    monkeypatch.setattr(appending_together.AppendTogether, "__call__", noted)
+    monkeypatch.setattr(appending_together, "_MOST_BYTES", 2500)
+    memory = PostgresMemory(dsn, partitions=4)
 
     async def work() -> None:
         long = [{"id": "1", "content": "x" * 1000}]
@@ -716,6 +718,7 @@ def test_a_batch_is_bounded_by_its_bytes(
 
     memory.sync.load_context("s")
     asyncio.run(work())
+    memory.sync.close()
     assert sum(sizes) == 7
     assert max(sizes) == 2
 
@@ -726,7 +729,7 @@ def test_an_error_of_a_batch_reaches_all_of_it(
     def fail(_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(sharing.Shared, "_values", fail)
+    monkeypatch.setattr(appending_together.AppendTogether, "_values", fail)
 
     async def work() -> List[Any]:
         calls = [
@@ -737,6 +740,111 @@ def test_an_error_of_a_batch_reaches_all_of_it(
     first, *others = asyncio.run(work())
     assert first.ids == ("1",)
     assert [type(one) for one in others] == [MemoryError] * 3
+
+
+# Loads that share a statement.
+
+
+def test_loads_at_once_share_statements_and_each_gets_its_own(
+    memory: PostgresMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        batch = said(*(f"{number}-{place}" for place in range(number)))
+        memory.sync.save_context(f"s{number}", batch)
+    shared: List[int] = []
+    read = loading.LoadTogether.__call__
+
+    async def noted(loads: Any, session: Any) -> Any:
+        shared.append(len(loads.loads))
+        return await read(loads, session)
+
+    monkeypatch.setattr(loading.LoadTogether, "__call__", noted)
+
+    async def work() -> List[Any]:
+        few = [memory.load_context(f"s{number}", 10) for number in range(32)]
+        whole = [memory.load_context(f"s{number}") for number in range(32)]
+        again = [memory.load_context("s29", number) for number in range(32)]
+        return list(await asyncio.gather(*few, *whole, *again))
+
+    found = [ids(one) for one in asyncio.run(work())]
+    assert 1 < max(shared) <= 8
+    for number in range(30):
+        every = [f"{number}-{place}" for place in range(number)]
+        assert found[number] == every[-10:]
+        assert found[32 + number] == every
+    # Who is not there has no messages, alone or with others.
+    assert found[30:32] == found[62:64] == [[], []]
+    assert [len(one) for one in found[64:]] == [*range(30), 29, 29]
+
+
+def test_loads_at_once_read_each_one_partition_backwards(
+    memory: PostgresMemory,
+) -> None:
+    for number in range(12):
+        batch = said(*(str(place) for place in range(200)))
+        memory.sync.save_context(f"s{number}", batch)
+    keys = ",".join(session_key(f"s{number}") for number in (3, 7))
+    plan = plan_of(
+        loading.LOAD_MANY.replace("%(sessions)s", "$1").replace("%(limits)s", "$2"),
+        "text[], bigint[]",
+        f"'{{{keys}}}', '{{20,20}}'",
+    )
+    read = [
+        line
+        for line in plan.splitlines()
+        if " on context_messages" in line and "never executed" not in line
+    ]
+    assert 1 <= len(read) <= 2, plan
+    assert all("Index Scan Backward using" in line for line in read), plan
+    counts = [
+        int(float(rows)) * int(loops)
+        for rows, loops in re.findall(r"rows=([\d.]+) loops=(\d+)", "\n".join(read))
+    ]
+    assert sum(counts) == 40, plan
+    assert "->  Sort" not in plan, plan
+
+
+def test_a_damaged_session_fails_only_who_loads_it(memory: PostgresMemory) -> None:
+    for number in range(16):
+        memory.sync.save_context(f"s{number}", said("a", "b"))
+    postgres_server().ask(
+        "UPDATE context_messages SET body = '{}' WHERE position = 2 AND session ="
+        f" '{session_key('s7')}'",
+        "contextstore",
+    )
+
+    async def work() -> List[Any]:
+        calls = [memory.load_context(f"s{number}", 2) for number in range(16)]
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    found = asyncio.run(work())
+    damaged = found.pop(7)
+    assert isinstance(damaged, CorruptDataError)
+    assert damaged.session_id == "s7"
+    assert [ids(one) for one in found] == [["a", "b"]] * 15
+
+
+def test_a_load_that_is_cancelled_in_the_queue_ends_at_once(
+    proxy: Proxy, memory: PostgresMemory
+) -> None:
+    memory.sync.save_context("s", said("a"))
+    face = behind(proxy)
+
+    async def work() -> None:
+        await face.load_context("s", 1)
+        proxy.delay = 0.5
+        calls = [asyncio.create_task(face.load_context("s", 1)) for _ in range(32)]
+        await asyncio.sleep(0.1)
+        start = time.monotonic()
+        for call in calls[20:]:
+            call.cancel()
+        outcomes = await asyncio.gather(*calls[20:], return_exceptions=True)
+        assert time.monotonic() - start < 0.3
+        assert {type(one) for one in outcomes} == {asyncio.CancelledError}
+        assert [ids(one) for one in await asyncio.gather(*calls[:20])] == [["a"]] * 20
+
+    asyncio.run(work())
+    face.sync.close()
 
 
 # What others do meanwhile, and values that no column takes.

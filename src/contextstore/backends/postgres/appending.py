@@ -121,9 +121,15 @@ class Append:
         self.size = sum(len(record.body) for record in self._records)
 
     @property
-    def may_share(self) -> bool:
-        """Tell whether it may share a statement with appends to other sessions."""
-        return bool(self._records) and self._expected is None
+    def shape(self) -> Optional[bool]:
+        """Give what those have in common that share a statement; None for alone."""
+        shares = self._records and self._expected is None
+        return self.create if shares else None
+
+    @property
+    def writes(self) -> str:
+        """Give the key of the session, to which one append goes at once."""
+        return self.place.key
 
     def columns(self) -> Dict[str, Any]:
         """Return what a statement stores of its messages, a list for each column."""

@@ -13,9 +13,11 @@ from contextstore.backends.ages import Age
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import (
+    appending_together,
     checkup,
     expiring,
     listing,
+    loading,
     plans,
     rows,
 )
@@ -28,7 +30,6 @@ from contextstore.backends.postgres.engine import Engine, Options, Session
 from contextstore.backends.postgres.keys import Place, message_key
 from contextstore.backends.postgres.rows import State
 from contextstore.backends.postgres.searching import Search
-from contextstore.backends.postgres.sharing import Lanes
 from contextstore.backends.records import refuse_other_id, validate_version
 from contextstore.backends.results import (
     EraseReceipt,
@@ -88,7 +89,8 @@ class PostgresMemory(MemoryBackend):
         self._stamps = Stamps.of(id_factory, clock)
         options = Options.checked(dsn, timeout, pool_size, prepare_threshold)
         self._engine = Engine(options, partitions)
-        self._lanes = Lanes(self._engine)
+        self._appends = appending_together.lanes(self._engine)
+        self._loads = loading.lanes(self._engine)
 
     @property
     def location(self) -> str:
@@ -104,7 +106,7 @@ class PostgresMemory(MemoryBackend):
             CorruptDataError: a message is damaged or missing.
         """
         place = self._place(session_id)
-        return await rows.load(self._engine, place, messages.validate_k(k))
+        return await loading.load(self._loads, place, messages.validate_k(k))
 
     async def save_context(
         self,
@@ -163,7 +165,7 @@ class PostgresMemory(MemoryBackend):
             expected_version=validate_version(expected_version),
             lifetime=self._lifetime,
         )
-        return await self._lanes.here().append(append)
+        return await self._appends.here().do(append)
 
     async def delete_session(self, session_id: str) -> None:
         """Delete a session and all its messages.

@@ -27,14 +27,6 @@ PINNED = 4
 
 _STATE = "last, pruned, changes, indexed, vectors, change::text, lifetime"
 _MESSAGE = "position, checksum, body, message_key::text, message_name, flags, written"
-# Of one row of a session and its newest messages by their key, read backwards.
-LOAD = f"""
-SELECT s.last, s.pruned, m.position, m.checksum, m.body
-FROM context_sessions AS s LEFT JOIN LATERAL (
-    SELECT position, checksum, body FROM context_messages
-    WHERE session = %(session)s::uuid ORDER BY position DESC LIMIT %(limit)s::bigint
-) AS m ON true
-WHERE s.session = %(session)s::uuid AND {ALIVE}"""
 _LOAD_STATE = f"""
 SELECT {_STATE} FROM context_sessions WHERE session = %(session)s::uuid AND {ALIVE}"""
 _LOAD_RECORDS = f"""
@@ -71,7 +63,7 @@ FROM held CROSS JOIN mark LEFT JOIN LATERAL (
 _LOAD_BEFORE = _LOAD_PAGE.format(side="<", order="DESC")
 _LOAD_AFTER = _LOAD_PAGE.format(side=">", order="ASC")
 # The largest bigint of Postgres.
-_MOST_ROWS = 2**63 - 1
+MOST_ROWS = 2**63 - 1
 
 
 class State(NamedTuple):
@@ -112,25 +104,6 @@ class Stored(NamedTuple):
 def flags_of(record: Record) -> int:
     """Return what the column ``flags`` says of a record."""
     return FILLED_NUMBERS[record.filled] | (PINNED if record.pinned else 0)
-
-
-async def load(engine: Engine, place: Place, k: Optional[int]) -> List[Message]:
-    """Return the newest ``k`` messages of a session, or all, oldest first.
-
-    Raises:
-        CorruptDataError: one of them is damaged or missing.
-    """
-    if k == 0:
-        return []
-    limit = None if k is None else min(k, _MOST_ROWS)
-    found = await engine.fetch(LOAD, {"session": place.key, "limit": limit})
-    if not found:
-        return []
-    last, pruned = found[0][:2]
-    wanted = last - pruned if k is None else min(k, last - pruned)
-    # A nested loop gives them in this order already, and no rule says that it must.
-    rows = sorted((row[2:] for row in found if row[2] is not None), reverse=True)
-    return opened(place, range(last - wanted + 1, last + 1), reversed(rows))
 
 
 def opened(
@@ -273,7 +246,7 @@ async def load_page(
         "session": place.key,
         "key": None if cursor is None else message_key(cursor),
         "name": None if cursor is None else message_name(cursor),
-        "limit": min(limit, _MOST_ROWS),
+        "limit": min(limit, MOST_ROWS),
     }
     found = await engine.fetch(_LOAD_AFTER if after else _LOAD_BEFORE, values)
     if not found or found[0][2] is None:

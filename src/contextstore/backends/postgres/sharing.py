@@ -1,111 +1,124 @@
-"""Let appends to many sessions share a statement, and so a round trip and a commit.
+"""Let calls of one kind share a statement, and so a round trip and a commit.
 
-While an append of a loop is on its way, those that come are queued, and go together as
-soon as it is done, or takes long, and is of other sessions. A lone append never waits.
-What speaks against one of a batch is found out by that one alone, so that it hurts no
-other.
+While a loop has as many statements on their way as its kind of call is given, calls
+that come are queued, and go together as soon as one is done, or takes long. A lone call
+never waits. What speaks against one of a batch is found out by that one alone, so that
+it hurts no other.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
-    AbstractSet,
     Any,
     Callable,
     Dict,
+    Generic,
+    Hashable,
     List,
-    NamedTuple,
     Optional,
+    Protocol,
+    Sequence,
     Set,
+    TypeVar,
 )
 
-from contextstore.backends.postgres import failures
-from contextstore.backends.postgres.rows import NOW
-from contextstore.backends.results import WriteResult
-from contextstore.backends.stamps import time_ordered_id
-
 if TYPE_CHECKING:
-    from contextstore.backends.postgres.appending import Append
-    from contextstore.backends.postgres.engine import Engine, Session
+    from contextstore.backends.postgres.engine import Engine, Session, Work
 
-_MOST = 64
-_MOST_BYTES = 16 << 20
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+P = TypeVar("P", bound="Piece[Any]")
+
 # Seconds after which what is on its way holds up no other sessions: it waits for the
 # lock of a session, or the server is slow.
 _PATIENCE = 0.05
 
-_ALIVE = f"(s.lifetime IS NULL OR s.updated + s.lifetime > {NOW})"
-_WANTED = """
-    unnest(%(sessions)s::uuid[], %(names)s::text[], %(counts)s::bigint[],
-        %(lifetimes)s::bigint[]) AS wanted (session, name, count, lifetime)"""
-# Rows are locked in one order, so that two programs do not wait for each other.
-_RAISE = f"""
-locked AS (
-    SELECT s.session FROM context_sessions AS s
-    WHERE s.session = ANY(%(sessions)s::uuid[]) AND {_ALIVE}
-    ORDER BY s.session FOR UPDATE
-), held AS (
-    UPDATE context_sessions AS s SET last = s.last + wanted.count,
-        updated = greatest(s.updated, {NOW}),
-        recent = (greatest(s.updated, {NOW}) >> 20)::integer
-    FROM {_WANTED}
-    WHERE s.session = wanted.session AND {_ALIVE}
-        AND s.session = ANY(ARRAY(SELECT session FROM locked))
-    RETURNING s.session, s.last, s.changes, s.updated
-)"""
-_RAISE_OR_MAKE = f"""
-held AS (
-    INSERT INTO context_sessions AS s (session, session_id, last, pruned, changes,
-        created, updated, recent, indexed, lifetime, change, metadata, marks)
-    SELECT session, name, count, 0,
-        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, {NOW}, {NOW},
-        ({NOW} >> 20)::integer, 0, lifetime, %(change)s::uuid, '{{}}', '{{}}'
-    FROM {_WANTED} ORDER BY session
-    ON CONFLICT (session) DO UPDATE SET last = s.last + excluded.last,
-        updated = greatest(s.updated, {NOW}),
-        recent = (greatest(s.updated, {NOW}) >> 20)::integer
-    WHERE {_ALIVE}
-    RETURNING s.session, s.last, s.changes, s.updated
-)"""
-# ``before_end`` counts from the end of a batch of one session: 0 for its last message.
-_APPEND = """
-WITH {held}, added AS (
-    INSERT INTO context_messages (session, message_key, position, written, checksum,
-        flags, message_name, body)
-    SELECT held.session, key, held.last - before_end, held.updated,
-        checksum # (held.last - before_end)::bit(32)::integer, flags, given.name, body
-    FROM held JOIN unnest(%(owners)s::uuid[], %(before_end)s::bigint[],
-        %(keys)s::uuid[], %(message_names)s::text[], %(bodies)s::bytea[],
-        %(checksums)s::integer[], %(flags)s::smallint[])
-        AS given (owner, before_end, key, name, body, checksum, flags)
-        ON given.owner = held.session
-)
-SELECT replace(session::text, '-', ''), last, changes FROM held"""
-_TO_EXISTING = _APPEND.format(held=_RAISE)
-_TO_ANY = _APPEND.format(held=_RAISE_OR_MAKE)
+
+class Piece(Protocol[R_co]):
+    """Be one call, which can be done alone or with others."""
+
+    @property
+    def size(self) -> int:
+        """Give what it takes of a statement, in the unit of ``Kind.most_size``."""
+        ...
+
+    @property
+    def shape(self) -> Optional[Hashable]:
+        """Give what those that share a statement have in common; None for alone."""
+        ...
+
+    @property
+    def writes(self) -> Optional[str]:
+        """Give the key of the session that it writes, as one call at once may."""
+        ...
+
+    async def run(self, session: Session) -> R_co:
+        """Do it alone."""
+        ...
 
 
-class Waiting(NamedTuple):
-    """Be an append in the queue, and who waits for it; None tells to go alone."""
+@dataclass(frozen=True)
+class Kind(Generic[P, R]):
+    """Say how calls share statements.
 
-    append: Append
-    answer: asyncio.Future[Optional[WriteResult]]
+    Attributes:
+        together: does some in one statement, and answers each; None tells to go alone.
+        most: how many share a statement.
+        most_size: how large they are together.
+        turns: how many statements are on their way at once, but for late ones.
+    """
+
+    together: Callable[[Sequence[P]], Work[Sequence[Optional[R]]]]
+    most: int
+    most_size: int
+    turns: int
+
+
+class Waiting(Generic[P, R]):
+    """Be a call in the queue, and who waits for its answer; None tells to go alone.
+
+    Attributes:
+        piece: the call.
+        deadline: until when it may take.
+        task: the statement that it is part of; None while it is queued.
+    """
+
+    def __init__(self, piece: P, deadline: float) -> None:
+        self.piece = piece
+        self.deadline = deadline
+        self.answer: asyncio.Future[Optional[R]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.task: Optional[asyncio.Future[None]] = None
+
+    def succeed(self, result: Optional[R]) -> None:
+        """Give the answer to who waits, unless he was cancelled."""
+        if not self.answer.done():
+            self.answer.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error where it is waited for."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+            # Who was cancelled meanwhile does not ask for it.
+            self.answer.exception()
 
 
 class Turn:
-    """Be what is on its way, and hold others back until it is done or late.
+    """Be a statement on its way, which holds others back until it is done or late.
 
     Args:
-        keys: the sessions that it appends to.
+        keys: the sessions that it writes.
         when_late: called when it takes long.
 
     Attributes:
         is_late: whether it took long already.
     """
 
-    def __init__(self, keys: AbstractSet[str], when_late: Callable[[], None]) -> None:
+    def __init__(self, keys: Set[Optional[str]], when_late: Callable[[], None]) -> None:
         self.keys = keys
         self.is_late = False
         self._when_late = when_late
@@ -121,58 +134,56 @@ class Turn:
         self._when_late()
 
 
-class Lane:
-    """Send the appends of one event loop."""
+class Lane(Generic[P, R]):
+    """Send the calls of one kind that come from one event loop."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, kind: Kind[P, R]) -> None:
         self._engine = engine
-        # What waits for locks leaves connections to the loads.
+        self._kind = kind
+        # What waits for locks leaves connections to the others.
         self._most_turns = (engine.pool_size + 1) // 2
         self._turns: Set[Turn] = set()
-        self._queue: List[Waiting] = []
+        self._queue: List[Waiting[P, R]] = []
         # A loop holds its tasks weakly.
         self._tasks: Set[asyncio.Future[None]] = set()
 
-    async def append(self, append: Append) -> WriteResult:
-        """Append, alone or with others."""
-        key = append.place.key
-        if append.may_share and (self._is_full() or self._is_busy(key)):
-            answer = await self._queued(append)
+    async def do(self, piece: P) -> R:
+        """Do a call, alone or with others."""
+        shares = piece.shape is not None
+        deadline = self._engine.deadline()
+        if shares and (self._is_full() or self._is_busy(piece.writes)):
+            answer = await self._queued(Waiting(piece, deadline))
             if answer is not None:
                 return answer
-        turn = self._begin({key})
+        turn = self._begin({piece.writes})
         try:
-            return await self._engine.do(append.run)
+            result: R = await self._engine.do(piece.run, deadline)
+            return result
         finally:
             self._end(turn)
 
-    async def _queued(self, append: Append) -> Optional[WriteResult]:
-        answer = asyncio.get_running_loop().create_future()
-        waiting = Waiting(append, answer)
+    async def _queued(self, waiting: Waiting[P, R]) -> Optional[R]:
         self._queue.append(waiting)
         try:
-            return await asyncio.shield(answer)
+            return await waiting.answer
         except asyncio.CancelledError:
-            if waiting in self._queue:
+            if waiting.task is None:
                 self._queue.remove(waiting)
-            elif not answer.done():
+            elif waiting.piece.writes is not None:
                 # It is on its way: who cancels hears so when the outcome is certain.
-                await asyncio.wait([answer])
+                await asyncio.wait([waiting.task])
             raise
 
     def _is_full(self) -> bool:
-        """Tell whether what comes has to wait: for what is quick, or for connections.
+        """Tell whether what comes has to wait: for what is quick, or connections."""
+        quick = sum(not turn.is_late for turn in self._turns)
+        return quick >= self._kind.turns or len(self._turns) >= self._most_turns
 
-        One at once: with two each carries less, and 32 tasks appended a fifth less.
-        """
-        is_quick = any(not turn.is_late for turn in self._turns)
-        return is_quick or len(self._turns) >= self._most_turns
+    def _is_busy(self, key: Optional[str]) -> bool:
+        """Tell whether a session is being written, so that others would wait for it."""
+        return key is not None and any(key in turn.keys for turn in self._turns)
 
-    def _is_busy(self, key: str) -> bool:
-        """Tell whether an append to a session is on its way, and others would wait."""
-        return any(key in turn.keys for turn in self._turns)
-
-    def _begin(self, keys: AbstractSet[str]) -> Turn:
+    def _begin(self, keys: Set[Optional[str]]) -> Turn:
         turn = Turn(keys, self._send)
         self._turns.add(turn)
         return turn
@@ -188,125 +199,72 @@ class Lane:
             batch = self._next_batch()
             if not batch:
                 return
-            turn = self._begin({waiting.append.place.key for waiting in batch})
+            turn = self._begin({waiting.piece.writes for waiting in batch})
             task = asyncio.ensure_future(self._run(batch, turn))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            for waiting in batch:
+                waiting.task = task
 
-    def _next_batch(self) -> List[Waiting]:
-        """Take the oldest that can go, and what may go with it, one a session."""
-        batch: List[Waiting] = []
-        rest: List[Waiting] = []
+    def _next_batch(self) -> List[Waiting[P, R]]:
+        """Take the oldest that can go, and what may go with it."""
+        batch: List[Waiting[P, R]] = []
+        rest: List[Waiting[P, R]] = []
         seen: Set[str] = set()
         size = 0
         for waiting in self._queue:
-            append = waiting.append
-            key = append.place.key
+            piece = waiting.piece
+            key = piece.writes
             # None overtakes an older one of its session.
             may = key not in seen and not self._is_busy(key)
-            seen.add(key)
+            if key is not None:
+                seen.add(key)
             if batch:
-                may = may and append.create == batch[0].append.create
-                may = may and len(batch) < _MOST
-                may = may and size + append.size <= _MOST_BYTES
+                may = may and piece.shape == batch[0].piece.shape
+                may = may and len(batch) < self._kind.most
+                may = may and size + piece.size <= self._kind.most_size
             if may:
                 batch.append(waiting)
-                size += append.size
+                size += piece.size
             else:
                 rest.append(waiting)
         self._queue = rest
         return batch
 
-    async def _run(self, batch: List[Waiting], turn: Turn) -> None:
-        shared = Shared([waiting.append for waiting in batch])
+    async def _run(self, batch: List[Waiting[P, R]], turn: Turn) -> None:
+        work = self._kind.together([waiting.piece for waiting in batch])
+        deadline = max(waiting.deadline for waiting in batch)
         try:
-            answers = await self._engine.do(shared.run)
+            answers = await self._engine.do(work, deadline)
         except Exception as error:
             for waiting in batch:
-                _fail(waiting, error)
+                waiting.fail(error)
         except BaseException:
             for waiting in batch:
                 waiting.answer.cancel()
             raise
         else:
-            for waiting in batch:
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answers.get(waiting.append.place.key))
+            for waiting, answer in zip(batch, answers):
+                waiting.succeed(answer)
         finally:
-            self._end(turn)
+            # After those who wait were woken: what they call next goes together.
+            asyncio.get_running_loop().call_soon(self._end, turn)
 
 
-def _fail(waiting: Waiting, error: Exception) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(error)
-        # Who was cancelled meanwhile does not ask for it.
-        waiting.answer.exception()
-
-
-class Shared:
-    """Be the appends of a batch, each to a session of its own."""
-
-    def __init__(self, appends: List[Append]) -> None:
-        self._appends = appends
-        self._was_sent = False
-
-    async def run(self, session: Session) -> Dict[str, WriteResult]:
-        """Append, and return what was appended by the key of its session."""
-        if self._was_sent:
-            for append in self._appends:
-                append.was_sent = True
-        self._was_sent = True
-        creates = self._appends[0].create
-        try:
-            found = await session.fetch(
-                _TO_ANY if creates else _TO_EXISTING, self._values()
-            )
-        except failures.driver().errors.UniqueViolation:
-            # One of them repeats something: each finds out for itself.
-            return {}
-        versions = {key: last + changes for key, last, changes in found}
-        return {
-            append.place.key: append.answered(versions[append.place.key])
-            for append in self._appends
-            if append.place.key in versions
-        }
-
-    def _values(self) -> Dict[str, Any]:
-        lists: Dict[str, List[Any]] = {
-            name: []
-            for name in (
-                *("sessions", "names", "counts", "lifetimes", "owners", "before_end"),
-                *("keys", "message_names", "bodies", "checksums", "flags"),
-            )
-        }
-        for append in self._appends:
-            columns = append.columns()
-            count = len(columns["keys"])
-            lists["sessions"].append(append.place.key)
-            lists["names"].append(append.place.session_id)
-            lists["counts"].append(count)
-            lists["lifetimes"].append(append.lifetime)
-            lists["owners"] += [append.place.key] * count
-            lists["before_end"] += range(count - 1, -1, -1)
-            lists["message_names"] += columns["names"]
-            for name in ("keys", "bodies", "checksums", "flags"):
-                lists[name] += columns[name]
-        return {**lists, "change": time_ordered_id()}
-
-
-class Lanes:
+class Lanes(Generic[P, R]):
     """Give each event loop a lane."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, kind: Kind[P, R]) -> None:
         self._engine = engine
-        self._lanes: Dict[asyncio.AbstractEventLoop, Lane] = {}
+        self._kind = kind
+        self._lanes: Dict[asyncio.AbstractEventLoop, Lane[P, R]] = {}
 
-    def here(self) -> Lane:
+    def here(self) -> Lane[P, R]:
         """Return the lane of the running loop."""
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is None:
             for ended in [one for one in list(self._lanes) if one.is_closed()]:
                 self._lanes.pop(ended, None)
-            lane = self._lanes.setdefault(loop, Lane(self._engine))
+            lane = self._lanes.setdefault(loop, Lane(self._engine, self._kind))
         return lane
