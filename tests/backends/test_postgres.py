@@ -719,7 +719,8 @@ def test_a_batch_is_bounded_by_its_bytes(
     memory.sync.load_context("s")
     asyncio.run(work())
     memory.sync.close()
-    assert sum(sizes) == 7
+    # The first two go alone.
+    assert sum(sizes) == 6
     assert max(sizes) == 2
 
 
@@ -733,12 +734,12 @@ def test_an_error_of_a_batch_reaches_all_of_it(
 
     async def work() -> List[Any]:
         calls = [
-            memory.append_context(f"s{n}", said("1"), create=True) for n in range(4)
+            memory.append_context(f"s{n}", said("1"), create=True) for n in range(5)
         ]
         return await asyncio.gather(*calls, return_exceptions=True)
 
-    first, *others = asyncio.run(work())
-    assert first.ids == ("1",)
+    first, second, *others = asyncio.run(work())
+    assert first.ids == second.ids == ("1",)
     assert [type(one) for one in others] == [MemoryError] * 3
 
 
@@ -767,7 +768,9 @@ def test_loads_at_once_share_statements_and_each_gets_its_own(
         return list(await asyncio.gather(*few, *whole, *again))
 
     found = [ids(one) for one in asyncio.run(work())]
-    assert 1 < max(shared) <= 8
+    # 61 share three statements at a time, and no load of a whole session does.
+    assert 1 < max(shared) <= 25
+    assert sum(shared) <= 63
     for number in range(30):
         every = [f"{number}-{place}" for place in range(number)]
         assert found[number] == every[-10:]

@@ -125,4 +125,4 @@ class AppendTogether:
 
 def lanes(engine: Engine) -> Lanes[Append, WriteResult]:
     """Return what sends the appends of each event loop."""
-    return Lanes(engine, Kind(AppendTogether, most=64, most_size=_MOST_BYTES, turns=1))
+    return Lanes(engine, Kind(AppendTogether, most=64, most_size=_MOST_BYTES, turns=2))

@@ -38,10 +38,6 @@ CROSS JOIN LATERAL (
 # Messages; a load of more shares nothing, as it would hold up others.
 _MOST_SHARED = 100
 _MOST_ROWS = 1000
-# Four statements at once, as a load alone should wait for no other; more than eight
-# loads in one gain nothing.
-_MOST_LOADS = 8
-_TURNS = 4
 
 
 class Load:
@@ -92,7 +88,7 @@ class LoadTogether:
 def lanes(engine: Engine) -> Lanes[Load, List[Row]]:
     """Return what sends the loads of each event loop."""
     kind: Kind[Load, List[Row]] = Kind(
-        LoadTogether, most=_MOST_LOADS, most_size=_MOST_ROWS, turns=_TURNS
+        LoadTogether, most=64, most_size=_MOST_ROWS, turns=3
     )
     return Lanes(engine, kind)
 

@@ -111,15 +111,20 @@ class Turn:
     """Be a statement on its way, which holds others back until it is done or late.
 
     Args:
-        keys: the sessions that it writes.
+        pieces: the calls that it carries.
         when_late: called when it takes long.
 
     Attributes:
+        keys: the sessions that it writes.
+        size: how many calls it carries.
         is_late: whether it took long already.
     """
 
-    def __init__(self, keys: Set[Optional[str]], when_late: Callable[[], None]) -> None:
-        self.keys = keys
+    def __init__(
+        self, pieces: Sequence[Piece[Any]], when_late: Callable[[], None]
+    ) -> None:
+        self.keys = {piece.writes for piece in pieces}
+        self.size = len(pieces)
         self.is_late = False
         self._when_late = when_late
         loop = asyncio.get_running_loop()
@@ -155,7 +160,7 @@ class Lane(Generic[P, R]):
             answer = await self._queued(Waiting(piece, deadline))
             if answer is not None:
                 return answer
-        turn = self._begin({piece.writes})
+        turn = self._begin([piece])
         try:
             result: R = await self._engine.do(piece.run, deadline)
             return result
@@ -183,8 +188,8 @@ class Lane(Generic[P, R]):
         """Tell whether a session is being written, so that others would wait for it."""
         return key is not None and any(key in turn.keys for turn in self._turns)
 
-    def _begin(self, keys: Set[Optional[str]]) -> Turn:
-        turn = Turn(keys, self._send)
+    def _begin(self, pieces: Sequence[P]) -> Turn:
+        turn = Turn(pieces, self._send)
         self._turns.add(turn)
         return turn
 
@@ -199,15 +204,26 @@ class Lane(Generic[P, R]):
             batch = self._next_batch()
             if not batch:
                 return
-            turn = self._begin({waiting.piece.writes for waiting in batch})
-            task = asyncio.ensure_future(self._run(batch, turn))
+            pieces = [waiting.piece for waiting in batch]
+            turn = self._begin(pieces)
+            task = asyncio.ensure_future(self._run(batch, pieces, turn))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             for waiting in batch:
                 waiting.task = task
 
+    def _fair_share(self) -> int:
+        """Return how many may go together, so that all turns carry about as many.
+
+        Where one takes all, the client has nothing to do until it is back.
+        """
+        carried = sum(turn.size for turn in self._turns if not turn.is_late)
+        share = -(-(len(self._queue) + carried) // self._kind.turns)
+        return min(share, self._kind.most)
+
     def _next_batch(self) -> List[Waiting[P, R]]:
         """Take the oldest that can go, and what may go with it."""
+        most = self._fair_share()
         batch: List[Waiting[P, R]] = []
         rest: List[Waiting[P, R]] = []
         seen: Set[str] = set()
@@ -221,7 +237,7 @@ class Lane(Generic[P, R]):
                 seen.add(key)
             if batch:
                 may = may and piece.shape == batch[0].piece.shape
-                may = may and len(batch) < self._kind.most
+                may = may and len(batch) < most
                 may = may and size + piece.size <= self._kind.most_size
             if may:
                 batch.append(waiting)
@@ -231,8 +247,10 @@ class Lane(Generic[P, R]):
         self._queue = rest
         return batch
 
-    async def _run(self, batch: List[Waiting[P, R]], turn: Turn) -> None:
-        work = self._kind.together([waiting.piece for waiting in batch])
+    async def _run(
+        self, batch: List[Waiting[P, R]], pieces: Sequence[P], turn: Turn
+    ) -> None:
+        work = self._kind.together(pieces)
         deadline = max(waiting.deadline for waiting in batch)
         try:
             answers = await self._engine.do(work, deadline)
