@@ -39,9 +39,9 @@ def provide_pythons() -> Dict[str, Path]:
     pinned = json.loads((Path(__file__).parent / "peers-redis.json").read_text())
     # The second has the C codec of the extra "fast".
     pythons = {
-        _OURS: environments.provide_ours("servers-redis-ours", "redis==8.1.0"),
+        _OURS: environments.provide_ours("servers-redis-ours", "redis[hiredis]==8.1.0"),
         f"{_OURS}-fast": environments.provide_ours(
-            "servers-redis-ours-fast", "redis==8.1.0", "orjson==3.13.0"
+            "servers-redis-ours-fast", "redis[hiredis]==8.1.0", "orjson==3.13.0"
         ),
     }
     for name, packages in pinned.items():

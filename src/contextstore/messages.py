@@ -403,29 +403,34 @@ def decode_whole(bodies: Sequence[bytes]) -> List[Message]:
     """Return the messages of many bodies that are known to be whole."""
     orjson = _orjson()
     if orjson is None:
-        return list(map(_decode_by_standard, bodies))
+        return _decode_by_standard(bodies)
     loads: Callable[[bytes], Message] = orjson.loads
     # Hardly ever is one marked, and to look at each costs a fifth of decoding it.
     if _MARK[0] not in map(_first, filter(None, bodies)):
         return list(map(loads, bodies))
     return [
-        _decode_by_standard(body) if body[:1] == _MARK else loads(body)
+        _decode_by_standard((body,))[0] if body[:1] == _MARK else loads(body)
         for body in bodies
     ]
 
 
 _first = itemgetter(0)
 _decoder = json.JSONDecoder()
+# As one list they take two thirds of the time, and share the names of their fields.
+_DECODED_AT_ONCE = 64
 
 
-def _decode_by_standard(body: bytes) -> Message:
-    # json.loads looks for the encoding and for blanks around: half of its time.
-    text = body.decode("utf-8")
-    message: Message
-    message, end = _decoder.raw_decode(text, 1 if body[:1] == _MARK else 0)
-    if end != len(text):
-        raise ValueError("not one JSON value")
-    return message
+def _decode_by_standard(bodies: Sequence[bytes]) -> List[Message]:
+    decoded: List[Message] = []
+    for start in range(0, len(bodies), _DECODED_AT_ONCE):
+        part = bodies[start : start + _DECODED_AT_ONCE]
+        text = (b"[%b]" % b",".join(part)).decode("utf-8")
+        # json.loads looks for the encoding and for blanks around: time for nothing.
+        values, end = _decoder.raw_decode(text)
+        if end != len(text) or len(values) != len(part):
+            raise ValueError("not one JSON value each")
+        decoded += values
+    return decoded
 
 
 def text_of(message: Message) -> str:

@@ -9,7 +9,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Type
+from typing import Any, Callable, Dict, Iterator, List, Tuple, Type
 
 import pytest
 
@@ -87,6 +87,38 @@ def test_an_append_and_a_load_are_one_round_trip_each(
 async def _appended_and_loaded(memory: RedisMemory) -> None:
     await memory.append_context("s", [bare("one"), bare("two")])
     assert len(await memory.load_context("s", 20)) == 20
+
+
+@pytest.mark.parametrize("k", [1, 20, None])
+def test_a_load_that_another_client_comes_between_is_made_again(
+    memory: RedisMemory, monkeypatch: pytest.MonkeyPatch, k: Any
+) -> None:
+    memory.sync.save_context("s", numbered(0, 30))
+    glance = Link.glance
+
+    def overtaken_by(change: Callable[[], Any]) -> Any:
+        async def overtaken(link: Link, key: bytes, commands: Any) -> Any:
+            monkeypatch.setattr(Link, "glance", glance)
+            head = await link.glance(key, commands[:1])
+            change()
+            newest = await link.glance(key, commands[1:])
+            assert head is not None
+            assert newest is not None
+            return [*head, *newest]
+
+        return overtaken
+
+    face = memory.sync
+    last = message(31)
+    steps: List[Tuple[Callable[[], Any], List[Any]]] = [
+        (lambda: face.append_context("s", [last]), numbered(0, 31)),
+        (lambda: face.delete_interaction("s", last["id"]), numbered(0, 30)),
+        (lambda: face.delete_session("s"), []),
+        (lambda: face.save_context("s", numbered(0, 5)), numbered(0, 5)),
+    ]
+    for change, after in steps:
+        monkeypatch.setattr(Link, "glance", overtaken_by(change))
+        assert face.load_context("s", k) == (after if k is None else after[-k:])
 
 
 def test_callers_at_once_share_round_trips(proxy: Proxy, name: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 IdFactory = Callable[[], str]
 Clock = Callable[[], str]
@@ -34,6 +35,23 @@ class Stamps(NamedTuple):
         return self.id_factory is time_ordered_id
 
 
+# Random bits that the system gave together: to ask for those of each id takes longer,
+# and lets another thread go first. A forked child may not use them again.
+_random_bits: List[int] = []
+_BITS_AT_ONCE = 256
+os.register_at_fork(after_in_child=_random_bits.clear)
+
+
+def _next_random_bits() -> int:
+    """Return 64 random bits of the system that nobody else gets."""
+    while True:
+        try:
+            return _random_bits.pop()
+        except IndexError:
+            fresh = os.urandom(8 * _BITS_AT_ONCE)
+            _random_bits.extend(struct.unpack(f">{_BITS_AT_ONCE}Q", fresh))
+
+
 def time_ordered_id() -> str:
     """Return a UUID of version 7 (RFC 9562): later ids sort after earlier ones.
 
@@ -42,7 +60,7 @@ def time_ordered_id() -> str:
     """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = (rest << 12) // 1_000_000
-    random = int.from_bytes(os.urandom(8), "big") >> 2
+    random = _next_random_bits() >> 2
     value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random
     digits = f"{value:032x}"
     # uuid.UUID would give the same text in three times the time.

@@ -16,8 +16,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 from zlib import crc32
 
 from contextstore._hop import settled
+from contextstore.backends.redis.lanes import Command
 from contextstore.backends.redis.link import Link, Request
-from contextstore.backends.redis.nodes import Command
 from contextstore.backends.redis.scripts import FORGET
 
 BUCKETS = 64

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import struct
 from hashlib import blake2b
-from typing import Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from contextstore import messages
 from contextstore.backends.place import Place, seal
@@ -122,32 +122,32 @@ class Packed(NamedTuple):
             start += length
 
 
-def opened(place: Place, packed: Packed, first: int, count: int) -> List[Message]:
+def opened(
+    place: Place, found: Iterable[bytes], first: int, count: int
+) -> List[Message]:
     """Check and decode the messages from a position on.
 
     Raises:
         CorruptDataError: one of them is damaged or missing.
     """
-    base, unpack = place.base(), _HEADER.unpack_from
-    text, header = packed.text, _HEADER.size
-    found: List[bytes] = []
-    start, position = 0, first
+    base, unpack, header = place.base(), _HEADER.unpack_from, _HEADER.size
+    bodies: List[bytes] = []
+    position = first
     # Nothing is called here that need not be: this loop is what a load costs.
-    for length in map(int, packed.lengths.split()):
-        if length < header:
+    for raw in found:
+        if len(raw) < header:
             raise place.missing(position)
-        at, _, _, checksum, flags = unpack(text, start)
+        at, _, _, checksum, flags = unpack(raw)
         if at != position:
             raise place.missing(position)
-        body = text[start + header : start + length]
+        body = raw[header:]
         if seal(base, flags, body) != checksum:
             raise place.unsealed(position)
-        found.append(body)
-        start += length
+        bodies.append(body)
         position += 1
-    if len(found) != count:
+    if len(bodies) != count:
         raise place.missing(position)
-    return messages.decode_whole(found)
+    return messages.decode_whole(bodies)
 
 
 def elements(place: Place, packed: Packed, first: int, count: int) -> List[Element]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from contextstore._hop import call, sleep
 from contextstore.backends.redis.address import Address
 from contextstore.backends.redis.failures import Failures
-from contextstore.backends.redis.nodes import Command, Confirmation, Node
+from contextstore.backends.redis.lanes import Command
+from contextstore.backends.redis.nodes import Confirmation, Node
 from contextstore.backends.redis.scripts import Script
 from contextstore.backends.redis.servers import KINDS, Servers
 from contextstore.errors import ClosedError
@@ -107,13 +108,17 @@ class Link:
         """Return the time, as time.monotonic has it, when a call begun now gives up."""
         return time.monotonic() + self._deadline
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: Request, until: Optional[float] = None) -> Answer:
         """Carry out a request.
+
+        Args:
+            until: when it gives up, where the call began before this.
 
         Raises:
             UnavailableError: no server could be reached before the deadline.
         """
-        attempt = _Attempt(request.command, self.give_up_at())
+        until = self.give_up_at() if until is None else until
+        attempt = _Attempt(request.command, until)
         while True:
             try:
                 reply = await self._try(request, attempt)
@@ -121,6 +126,26 @@ class Link:
                 await self._prepare_next(request, attempt, error)
             else:
                 return Answer(reply, attempt.doubt)
+
+    async def glance(
+        self, key: bytes, commands: Sequence[Command]
+    ) -> Optional[List[Any]]:
+        """Ask the server of a key once, for what a script would tell in any case.
+
+        Returns:
+            The reply to each; None where anything stood in the way.
+        """
+        self._check_open()
+        if not self._servers.is_known:
+            return None
+        lane = self._servers.node_of(key).reader
+        try:
+            replies = await lane.ask(commands, settle=False)
+        except Exception:
+            # Whoever asks anew hears what it is.
+            return None
+        faults = any(isinstance(reply, BaseException) for reply in replies)
+        return None if faults else replies
 
     async def ask_all(self, requests: Sequence[Request]) -> List[Any]:
         """Carry out requests, those of one server in one round trip.

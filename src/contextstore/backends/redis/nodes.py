@@ -1,29 +1,22 @@
-"""Talk to one server: connections, and many requests in one round trip.
+"""Talk to one server: its connections, and what confirms a write.
 
-The sockets block, and threads of this library wait at them for async callers: one that
-reads and one that writes for each server. While one batch is on its way the next one
-gathers, so that under load a round trip, and one WAIT, serves many callers. A sync
-caller does its round trip in its own thread. Nothing here belongs to an event loop.
+The sockets block. A sync caller waits at one in its own thread, and async callers let
+the threads of ``lanes`` do it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from collections import deque
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple
 
-from contextstore._hop import OwnThread, Ticket, deliver, running_loop
 from contextstore.backends.redis.failures import NotConfirmedError
+from contextstore.backends.redis.lanes import Command, Lane, Single
 from contextstore.errors import ConfigurationError
 
-Command = Tuple[Any, ...]
-Exchange = Callable[[Sequence[Command]], List[Any]]
 Host = Tuple[str, int]
 
-# A batch must not hold up its first caller, nor fill the buffers of the server.
-_MOST_TOGETHER = 128
 _MOST_IDLE = 16
 # For how long fewer replicas than wanted are taken to be all that there are.
 _TRUSTED_SECONDS = 1.0
@@ -124,8 +117,10 @@ class Node:
         self._idle: List[Any] = []
         self._closed = False
         self._connected = Connected(confirmation)
-        self.reader = Lane(self.exchange, "contextstore-redis-read")
-        self.writer = Lane(self.write, "contextstore-redis-write")
+        self.reader = Lane(self.exchange, Pipeline(self), "contextstore-redis-read")
+        # WAIT holds up what follows it on a connection: there, one batch at once.
+        writes = Single(self.write) if confirmation.is_asked_for else Pipeline(self)
+        self.writer = Lane(self.write, writes, "contextstore-redis-write")
 
     def exchange(self, commands: Sequence[Command]) -> List[Any]:
         """Send commands in one round trip, and return a reply or error for each.
@@ -133,17 +128,9 @@ class Node:
         Raises:
             Exception: of the driver, where the connection was lost.
         """
-        connection = self._take()
-        try:
-            connection.send_packed_command([encoded(commands)], check_health=False)
-            replies = [self._reply(connection) for _ in commands]
-        except BaseException:
-            connection.disconnect()
-            # Those that waited beside it lead to the same server.
-            self.drop_idle()
-            raise
-        self._give_back(connection)
-        return replies
+        pipeline = Pipeline(self)
+        pipeline.send(commands)
+        return pipeline.receive()
 
     def write(self, commands: Sequence[Command]) -> List[Any]:
         """Send commands that write, and wait for what was asked to confirm them."""
@@ -176,7 +163,8 @@ class Node:
         self.writer.close()
         self.drop_idle()
 
-    def _reply(self, connection: Any) -> Any:
+    def reply(self, connection: Any) -> Any:
+        """Read the answer to one command, which may be an error."""
         try:
             return connection.read_response()
         except Exception as error:
@@ -184,7 +172,8 @@ class Node:
                 return error
             raise
 
-    def _take(self) -> Any:
+    def take(self) -> Any:
+        """Return a connection that nobody else has; ``give_back`` it afterwards."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
@@ -192,12 +181,69 @@ class Node:
         connection.connect()
         return connection
 
-    def _give_back(self, connection: Any) -> None:
+    def give_back(self, connection: Any) -> None:
+        """Keep a connection on which nothing is on its way for the next caller."""
         with self._lock:
             if not self._closed and len(self._idle) < _MOST_IDLE:
                 self._idle.append(connection)
                 return
         connection.disconnect()
+
+
+class Pipeline:
+    """Send batches on one connection, up to two before the first is answered.
+
+    So the server works on one while this side works on the other.
+    """
+
+    depth = 2
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._connection: Any = None
+        self._due: Deque[int] = deque()
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Send a batch.
+
+        Raises:
+            Exception: of the driver; what was sent before is lost, too.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._node.take()
+            packed = [encoded(commands)]
+            self._connection.send_packed_command(packed, check_health=False)
+        except BaseException:
+            self._lose()
+            raise
+        self._due.append(len(commands))
+
+    def receive(self) -> List[Any]:
+        """Return a reply or error for each command of the oldest batch.
+
+        Raises:
+            Exception: of the driver; what was sent after it is lost, too.
+        """
+        connection = self._connection
+        try:
+            replies = [self._node.reply(connection) for _ in range(self._due[0])]
+        except BaseException:
+            self._lose()
+            raise
+        self._due.popleft()
+        if not self._due:
+            self._connection = None
+            self._node.give_back(connection)
+        return replies
+
+    def _lose(self) -> None:
+        connection, self._connection = self._connection, None
+        self._due.clear()
+        if connection is not None:
+            connection.disconnect()
+            # Those that waited beside it lead to the same server.
+            self._node.drop_idle()
 
 
 def encoded(commands: Sequence[Command]) -> bytes:
@@ -213,126 +259,3 @@ def encoded(commands: Sequence[Command]) -> bytes:
                 argument = str(argument).encode("utf-8")
             parts.append(b"$%d\r\n%b\r\n" % (len(argument), argument))
     return b"".join(parts)
-
-
-class Lane:
-    """Carry the requests of many callers to one server, one batch after the other.
-
-    Args:
-        exchange: sends commands in one round trip.
-        name: that of its thread, which starts with the first async caller.
-    """
-
-    def __init__(self, exchange: Exchange, name: str) -> None:
-        self._exchange = exchange
-        self._name = name
-        self._lock = threading.RLock()
-        self._queue: Optional[SimpleQueue[Optional[_Request]]] = None
-        self._closed = False
-
-    async def ask(self, commands: Sequence[Command], *, settle: bool) -> List[Any]:
-        """Return a reply or an error for each command.
-
-        Args:
-            settle: let a caller that is cancelled leave only when the server was heard.
-        """
-        loop = running_loop()
-        if loop is None:
-            return self._exchange(commands)
-        ticket = Ticket(_same, loop)
-        self._put(_Request(commands, ticket))
-        waiting = ticket.settled_outcome() if settle else ticket.outcome()
-        replies: List[Any] = await waiting
-        return replies
-
-    def post(self, commands: Sequence[Command]) -> Future[None]:
-        """Send commands some time; nobody hears what comes of it, only when."""
-        done: Future[None] = Future()
-        self._put(_Request(commands, None, done))
-        return done
-
-    def close(self) -> None:
-        """End the thread when what is queued is done."""
-        with self._lock:
-            self._closed = True
-            if self._queue is not None:
-                self._queue.put(None)
-            self._queue = None
-
-    def _put(self, request: _Request) -> None:
-        with self._lock:
-            if self._closed:
-                # As if the connection was lost: whoever asks looks for the server anew.
-                raise ConnectionAbortedError("the server was left")
-            if self._queue is None:
-                queue = self._queue = SimpleQueue()
-                exchange = self._exchange
-                OwnThread(lambda: _serve(queue, exchange), self._name).start()
-            self._queue.put(request)
-
-
-class _Request(NamedTuple):
-    commands: Sequence[Command]
-    ticket: Optional[Ticket]
-    done: Optional[Future[None]] = None
-
-
-def _same(replies: List[Any]) -> List[Any]:
-    return replies
-
-
-def _serve(queue: SimpleQueue[Optional[_Request]], exchange: Exchange) -> None:
-    while True:
-        request = queue.get()
-        if request is None:
-            return
-        batch, is_last = _gathered(request, queue)
-        _carry(batch, exchange)
-        del batch, request
-        if is_last:
-            return
-
-
-def _gathered(
-    first: _Request, queue: SimpleQueue[Optional[_Request]]
-) -> Tuple[List[_Request], bool]:
-    """Take what waits, leaving out what was withdrawn; True where the lane closes."""
-    batch: List[_Request] = []
-    request: Optional[_Request] = first
-    count = 0
-    while request is not None:
-        if request.ticket is None or request.ticket.begin():
-            batch.append(request)
-            count += len(request.commands)
-        if count >= _MOST_TOGETHER:
-            return batch, False
-        try:
-            request = queue.get_nowait()
-        except Empty:
-            return batch, False
-    return batch, True
-
-
-def _carry(batch: List[_Request], exchange: Exchange) -> None:
-    commands = [command for request in batch for command in request.commands]
-    replies: Iterable[Any] = ()
-    error: Optional[BaseException] = None
-    try:
-        if commands:
-            replies = exchange(commands)
-    except BaseException as caught:
-        # The thread is ours: whatever ends a batch belongs to those who wait for it.
-        error = caught
-    following = iter(replies)
-    for request in batch:
-        if request.done is not None:
-            for _ in request.commands:
-                next(following, None)
-            request.done.set_result(None)
-        elif request.ticket is None:
-            continue
-        elif error is not None:
-            request.ticket.error = error
-        else:
-            request.ticket.run([next(following) for _ in request.commands])
-    deliver([request.ticket for request in batch if request.ticket is not None])

@@ -9,10 +9,14 @@ from contextstore.backends.filters import metadata_or_none
 from contextstore.backends.place import damaged
 from contextstore.backends.redis import layout
 from contextstore.backends.redis.link import Request
-from contextstore.backends.redis.room import Room
+from contextstore.backends.redis.room import Room, Snapshot
 from contextstore.backends.results import SessionInfo
 from contextstore.backends.stamps import iso_time
-from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
+from contextstore.errors import (
+    CorruptDataError,
+    InteractionNotFoundError,
+    SessionNotFoundError,
+)
 from contextstore.messages import Message
 
 
@@ -22,10 +26,50 @@ async def load(room: Room, session_id: str, k: Optional[int]) -> List[Message]:
     Raises:
         CorruptDataError: one of them is damaged or missing.
     """
-    seen = await room.read(session_id, "last", "" if k is None else k)
-    if seen is None:
+    if k == 0:
         return []
-    return layout.opened(room.place(session_id), seen.packed, seen.first, seen.length)
+    until = room.link.give_up_at()
+    found = await _glance(room, session_id, k)
+    if found is not None:
+        return found
+    limit = "" if k is None else k
+    seen = await room.read(session_id, "last", limit, until=until)
+    return [] if seen is None else _opened(room, session_id, seen)
+
+
+async def _glance(
+    room: Room, session_id: str, k: Optional[int]
+) -> Optional[List[Message]]:
+    """Load with two plain commands, which cost the server a fifth of the script.
+
+    The second sees all it gives at one moment; the first tells how many that has to be.
+    Where they do not fit, as another client came between them or something is wrong,
+    None leaves it to the script.
+    """
+    keys = room.keys(session_id)
+    replies = await room.link.glance(
+        keys.head,
+        [
+            ("HMGET", keys.head, "b", "n"),
+            ("LRANGE", keys.messages, 0 if k is None else -k, -1),
+        ],
+    )
+    if replies is None:
+        return None
+    (base, size), found = replies
+    if base is None or size is None:
+        return None
+    try:
+        count = int(size) if k is None else min(k, int(size))
+        first = int(base) + int(size) - count + 1
+        return layout.opened(room.place(session_id), found, first, count)
+    except (CorruptDataError, ValueError):
+        return None
+
+
+def _opened(room: Room, session_id: str, seen: Snapshot) -> List[Message]:
+    found = seen.packed.split()
+    return layout.opened(room.place(session_id), found, seen.first, seen.length)
 
 
 async def load_page(
@@ -43,7 +87,7 @@ async def load_page(
     seen = await room.read(session_id, side, layout.digest(cursor), limit)
     if seen is None or seen.first < 0:
         raise InteractionNotFoundError.of(session_id, cursor)
-    return layout.opened(room.place(session_id), seen.packed, seen.first, seen.length)
+    return _opened(room, session_id, seen)
 
 
 async def load_pinned(room: Room, session_id: str) -> List[Message]:

@@ -132,28 +132,41 @@ class Room:
         """Return the keys of a session."""
         return Keys.of(self.namespace, session_id)
 
-    async def run(self, script: Script, session_id: str, *arguments: Any) -> Answer:
+    async def run(
+        self,
+        script: Script,
+        session_id: str,
+        *arguments: Any,
+        until: Optional[float] = None,
+    ) -> Answer:
         """Run a script over a session.
+
+        Args:
+            until: when to give up, where the call began before this.
 
         Raises:
             CorruptDataError: the server lost one of its keys.
         """
         request = Request.of_script(script, self.keys(session_id), *arguments)
-        answer = await self.link.ask(request)
+        answer = await self.link.ask(request, until)
         if answer.value == b"headless":
             self.headless(session_id)
         return answer
 
-    async def read(self, session_id: str, *what: Any) -> Optional[Snapshot]:
+    async def read(
+        self, session_id: str, *what: Any, until: Optional[float] = None
+    ) -> Optional[Snapshot]:
         """Return a stretch of a session, or None where there is no such session.
 
         Args:
             what: the arguments of ``read.lua``.
+            until: when to give up, where the call began before this.
 
         Raises:
             CorruptDataError: the server lost one of the keys.
         """
-        return snapshot((await self.run(READ, session_id, *what)).value)
+        answer = await self.run(READ, session_id, *what, until=until)
+        return snapshot(answer.value)
 
     def elements(self, session_id: str, seen: Snapshot) -> List[Element]:
         """Check the elements that a read gave."""
