@@ -398,3 +398,21 @@ class TestText:
             {"role": "user", "pinned": True},
         ):
             assert not messages.is_pinned(message)
+
+
+def test_where_python_has_no_encoder_in_c_the_documented_one_does_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wants_something_else() -> None:
+        raise AssertionError("it is called with arguments")
+
+    for made in (None, wants_something_else):
+        monkeypatch.setattr(json.encoder, "c_make_encoder", made)
+        encode = messages._encode_with(messages._encoder)
+        assert encode == messages._encoder.encode
+    monkeypatch.undo()
+    assert messages._encode_with(messages._encoder) != messages._encoder.encode
+    with pytest.raises(ValueError, match="Out of range"):
+        messages._encode_by_standard({"a": float("nan")})
+    with pytest.raises(TypeError):
+        messages._encode_by_standard({"a": object()})
