@@ -125,4 +125,7 @@ class AppendTogether:
 
 def lanes(engine: Engine) -> Lanes[Append, WriteResult]:
     """Return what sends the appends of each event loop."""
-    return Lanes(engine, Kind(AppendTogether, most=64, most_size=_MOST_BYTES, turns=2))
+    return Lanes(
+        engine,
+        Kind(AppendTogether, most=64, most_size=_MOST_BYTES, turns=2, waits=True),
+    )

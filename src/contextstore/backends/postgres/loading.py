@@ -88,7 +88,7 @@ class LoadTogether:
 def lanes(engine: Engine) -> Lanes[Load, List[Row]]:
     """Return what sends the loads of each event loop."""
     kind: Kind[Load, List[Row]] = Kind(
-        LoadTogether, most=64, most_size=_MOST_ROWS, turns=3
+        LoadTogether, most=64, most_size=_MOST_ROWS, turns=3, waits=False
     )
     return Lanes(engine, kind)
 

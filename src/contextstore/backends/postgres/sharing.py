@@ -69,12 +69,15 @@ class Kind(Generic[P, R]):
         most: how many share a statement.
         most_size: how large they are together.
         turns: how many statements are on their way at once, but for late ones.
+        waits: whether they may wait for locks, and so leave others half of the
+            connections.
     """
 
     together: Callable[[Sequence[P]], Work[Sequence[Optional[R]]]]
     most: int
     most_size: int
     turns: int
+    waits: bool
 
 
 class Waiting(Generic[P, R]):
@@ -145,8 +148,8 @@ class Lane(Generic[P, R]):
     def __init__(self, engine: Engine, kind: Kind[P, R]) -> None:
         self._engine = engine
         self._kind = kind
-        # What waits for locks leaves connections to the others.
-        self._most_turns = (engine.pool_size + 1) // 2
+        pool_size = engine.pool_size
+        self._most_turns = (pool_size + 1) // 2 if kind.waits else pool_size
         self._turns: Set[Turn] = set()
         self._queue: List[Waiting[P, R]] = []
         # A loop holds its tasks weakly.
@@ -250,10 +253,9 @@ class Lane(Generic[P, R]):
     async def _run(
         self, batch: List[Waiting[P, R]], pieces: Sequence[P], turn: Turn
     ) -> None:
-        work = self._kind.together(pieces)
         deadline = max(waiting.deadline for waiting in batch)
         try:
-            answers = await self._engine.do(work, deadline)
+            answers = await self._engine.do(self._kind.together(pieces), deadline)
         except Exception as error:
             for waiting in batch:
                 waiting.fail(error)
