@@ -20,6 +20,8 @@ _SYSTEMS = {
     "redis-ours": ("redis_ours", "Ours"),
     "redis-ours-fast": ("redis_ours", "Ours"),
     "redis-openai-agents": ("redis_openai_agents", "OpenAIAgents"),
+    # With the parser that ours comes with.
+    "redis-openai-agents-hiredis": ("redis_openai_agents", "OpenAIAgents"),
     "redis-langchain": ("redis_langchain", "LangChain"),
     "redis-llamaindex": ("redis_llamaindex", "LlamaIndex"),
 }
