@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import threading
 import time
 from datetime import timedelta
@@ -22,10 +23,10 @@ from contextstore import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from contextstore.backends.redis import index, scanning
+from contextstore.backends.redis import index, reading, scanning
 from contextstore.backends.redis.layout import Keys
 from contextstore.backends.redis.link import Answer, Link
-from contextstore.backends.redis.scripts import CHANGE
+from contextstore.backends.redis.scripts import CHANGE, DELETE
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
 from tests.servers.shared_valkey import valkey
@@ -529,6 +530,47 @@ def test_an_erasure_goes_on_where_another_deletes_the_same(
     receipt = memory.sync.erase(where={"user": "x"})
     assert (receipt.session_ids, receipt.message_count) == (("a", "c"), 2)
     assert memory.sync.load_context("c") == []
+
+
+def test_a_session_made_anew_between_a_look_and_the_deletion_is_deleted(
+    memory: RedisMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it had been made before the call: no answer was lost."""
+    memory.sync.save_context("s", numbered(1, 3))
+    origin_of = "contextstore.backends.redis.writing.origin_of"
+    look = reading.origin_of
+
+    async def looked_and_made_anew(*arguments: Any) -> Any:
+        seen = await look(*arguments)
+        monkeypatch.setattr(origin_of, look)
+        await memory.delete_session("s")
+        await memory.append_context("s", [message(1)], create=True)
+        return seen
+
+    monkeypatch.setattr(origin_of, looked_and_made_anew)
+    assert memory.sync.erase(session_id="s").message_count == 1
+    assert memory.sync.load_context("s") == []
+
+
+def test_a_deletion_that_spares_a_session_writes_what_can_be_waited_for(
+    memory: RedisMemory, name: str
+) -> None:
+    memory.sync.save_context("s", numbered(1, 3))
+    keys = Keys.of(name, "s")
+    kept = [ask("DUMP", key) for key in keys]
+    for is_confirmed in (False, True):
+        before = changes_counted()
+        flag = "1" if is_confirmed else ""
+        said = ask("EVAL", DELETE.source, len(keys), *keys, flag, "another")
+        assert said == b"other"
+        assert changes_counted() == before + is_confirmed
+    assert [ask("DUMP", key) for key in keys] == kept
+
+
+def changes_counted() -> int:
+    found = re.search(r"changes_since_last_save:(\d+)", valkey().info("persistence"))
+    assert found is not None
+    return int(found[1])
 
 
 def test_searches_ignore_accents_and_capitals(memory: RedisMemory) -> None:

@@ -311,6 +311,9 @@ class Changing(Generic[T]):
 class Deleting:
     """Be the deletion of one session, which survives a lost connection.
 
+    Repeated, it ends the session that it saw before its answer was lost, whatever
+    others wrote into that; one that was made anew since is not what the caller meant.
+
     Args:
         place: the session.
         all_vectors: whether vectors go that belong to no stored message, too.
@@ -329,9 +332,10 @@ class Deleting:
         """
         for _ in range(_MOST_TRIES):
             state = await rows.find_state(session, self._place)
-            if state is None and self._sent is not None:
+            sent = self._sent
+            if sent and (state is None or state.created != sent.created):
                 # Gone by the deletion whose answer was lost, or by another one.
-                return self._sent.last - self._sent.pruned, 0
+                return sent.last - sent.pruned, 0
             self._sent = state = rows.existing(state, self._place)
             values = {
                 "session": self._place.key,
@@ -345,5 +349,6 @@ class Deleting:
             found = await session.fetch(_DELETE, values)
             if found:
                 return found[0][0], found[0][1]
-            self._sent = None
+            # What an answer says now settles nothing of one that was lost before.
+            self._sent = sent
         raise self._place.overtaken()

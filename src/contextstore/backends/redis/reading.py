@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from contextstore import messages
 from contextstore.backends.filters import metadata_or_none
@@ -12,7 +12,11 @@ from contextstore.backends.redis.link import Request
 from contextstore.backends.redis.room import Room
 from contextstore.backends.results import SessionInfo
 from contextstore.backends.stamps import iso_time
-from contextstore.errors import InteractionNotFoundError, SessionNotFoundError
+from contextstore.errors import (
+    CorruptDataError,
+    InteractionNotFoundError,
+    SessionNotFoundError,
+)
 from contextstore.messages import Message
 
 
@@ -74,6 +78,21 @@ async def _head_field(room: Room, session_id: str, name: str) -> Optional[bytes]
     value: Optional[bytes]
     value, _ = await room.link.ask(Request(key, ("HGET", key, name)))
     return value
+
+
+async def origin_of(room: Room, session_id: str) -> Tuple[bytes, bytes]:
+    """Return the version that a session began at, and how many messages it has.
+
+    Returns:
+        Nothing and none where there is no session, or only a damaged one.
+    """
+    key = room.keys(session_id).head
+    try:
+        answer = await room.link.ask(Request(key, ("HMGET", key, "o", "n")))
+    except CorruptDataError:
+        return b"", b"0"
+    origin, count = answer.value
+    return origin or b"", count or b"0"
 
 
 async def clock_of(room: Room, session_id: str) -> int:

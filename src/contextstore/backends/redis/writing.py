@@ -21,7 +21,12 @@ from contextstore.backends.records import (
 )
 from contextstore.backends.redis import layout
 from contextstore.backends.redis.layout import Element
-from contextstore.backends.redis.reading import clock_of, load_summaries, metadata_of
+from contextstore.backends.redis.reading import (
+    clock_of,
+    load_summaries,
+    metadata_of,
+    origin_of,
+)
 from contextstore.backends.redis.room import Change, Room, Snapshot, new_version
 from contextstore.backends.redis.scripts import APPEND, DELETE, SUMMARIZE
 from contextstore.backends.results import WriteResult
@@ -164,13 +169,25 @@ def _pinned(records: Sequence[Record], last: int) -> List[int]:
 
 
 async def delete_session(room: Room, session_id: str) -> int:
-    """Delete a session, and return how many messages it had."""
-    answer = await room.run(DELETE, session_id, room.confirm)
-    _, *count = answer.value.split()
-    if not count and not answer.doubt:
-        raise SessionNotFoundError.of(session_id)
-    await room.index.drop([session_id])
-    return int(count[0]) if count else 0
+    """Delete a session, and return how many messages it had.
+
+    Repeated after a lost answer, the script ends the session that was seen before, and
+    none that was made anew since.
+    """
+    patience = room.patience(session_id)
+    while True:
+        origin, seen = await origin_of(room, session_id)
+        answer = await room.run(DELETE, session_id, room.confirm, origin)
+        said, *count = answer.value.split()
+        if answer.doubt or said == b"ok":
+            break
+        if said == b"missing":
+            raise SessionNotFoundError.of(session_id)
+        patience.check()
+    if said != b"other":
+        # Else it leads to the session that was made anew.
+        await room.index.drop([session_id])
+    return int(count[0] if count else seen)
 
 
 async def delete_interaction(

@@ -87,7 +87,7 @@ end
 local version = string.format('%.0f', before + #fresh)
 redis.call('HSET', KEYS[1], 'v', version, 'n', count + #fresh, 'u', now)
 if created then
-  redis.call('HSET', KEYS[1], 'b', 0, 'c', now, 'm', '{}')
+  redis.call('HSET', KEYS[1], 'b', 0, 'c', now, 'm', '{}', 'o', ARGV[2])
 end
 if pinned ~= (head[4] or '') then
   redis.call('HSET', KEYS[1], 'p', pinned)

@@ -73,7 +73,7 @@ end
 redis.call('HSET', KEYS[1], 'v', ARGV[3], 'b', base, 'n', count, 'u', now,
   'p', ARGV[5], 't', ARGV[2])
 if not head[1] then
-  redis.call('HSET', KEYS[1], 'c', now, 'm', '{}')
+  redis.call('HSET', KEYS[1], 'c', now, 'm', '{}', 'o', ARGV[3])
 end
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'm', ARGV[6])
