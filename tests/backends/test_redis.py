@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Type
 
 import pytest
+import redis
 
 from contextstore import (
     BusyError,
@@ -497,6 +498,68 @@ def test_a_server_that_was_away_is_waited_for(name: str, proxy: Proxy) -> None:
     memory.sync.append_context("s", [message(2)])
     assert memory.sync.load_context("s") == numbered(1, 2)
     memory.sync.close()
+
+
+READS: List[Callable[[Any], Any]] = [
+    lambda memory: memory.load_context("s"),
+    lambda memory: memory.session_info("s"),
+    lambda memory: memory.list_sessions(),
+    lambda memory: memory.search_text("text"),
+    lambda memory: memory.verify(),
+]
+WRITES: List[Callable[[Any], Any]] = [
+    lambda memory: memory.append_context("s", [message(2)]),
+    lambda memory: memory.save_summaries("s", {"a": "b"}),
+]
+
+
+@pytest.mark.parametrize("call", [*READS, *WRITES])
+def test_only_a_write_says_that_something_may_have_been_stored(
+    call: Callable[[Any], Any], name: str, proxy: Proxy
+) -> None:
+    memory = behind(proxy, name, deadline=0.2)
+    memory.sync.save_context("s", [message(1)])
+    proxy.go_down()
+    with pytest.raises(UnavailableError, match="could not be reached") as caught:
+        call(memory.sync)
+    assert ("may have been stored" in str(caught.value)) == (call in WRITES)
+    assert ("stored" in str(caught.value)) == (call in WRITES)
+    memory.sync.close()
+
+
+def test_a_full_server_says_what_became_of_a_change(
+    name: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", [message(1)])
+    errors: List[Exception] = [redis.OutOfMemoryError()]
+
+    async def fail(*_: Any) -> None:
+        raise errors.pop()
+
+    monkeypatch.setattr(memory._room.link, "_try", fail)
+    with pytest.raises(UnavailableError, match="nothing was stored"):
+        memory.sync.append_context("s", [message(2)])
+    errors += [redis.OutOfMemoryError(), redis.ConnectionError()]
+    with pytest.raises(UnavailableError, match=r"full.*may have been stored"):
+        memory.sync.append_context("s", [message(2)])
+
+
+def test_a_deletion_that_leaves_its_id_in_the_index_says_that_it_was_done(
+    memory: RedisMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.sync.save_context("s", numbered(1, 3))
+
+    async def fail(*_: Any) -> None:
+        raise UnavailableError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory._room.link, "ask_all", fail)
+        with pytest.raises(UnavailableError, match="'s' was deleted") as caught:
+            memory.sync.erase(session_id="s")
+    assert caught.value.session_id == "s"
+    assert memory.sync.load_context("s") == []
+    assert memory.sync.list_sessions().sessions == []
 
 
 def test_a_backup_is_made_by_other_tools(memory: RedisMemory, tmp_path: Path) -> None:

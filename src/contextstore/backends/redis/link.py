@@ -160,7 +160,7 @@ class Link:
             except Exception as error:
                 left = until - time.monotonic()
                 if self._closed or left <= 0 or not self._failures.may_pass(error):
-                    raise self._failures.translated(error) from error
+                    raise self._failures.translated(error, writes=False) from error
             await sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -186,7 +186,7 @@ class Link:
         try:
             await call(self._servers.refresh, self._servers.generation)
         except Exception as error:
-            raise self._failures.translated(error) from error
+            raise self._failures.translated(error, writes=False) from error
         return self._servers.primaries()
 
     def close(self) -> None:
@@ -227,7 +227,9 @@ class Link:
             return
         left = attempt.until - time.monotonic()
         if left <= 0 or not failures.may_pass(error):
-            translated = failures.translated(error)
+            translated = failures.translated(
+                error, writes=request.writes, doubt=attempt.doubt
+            )
             if translated is error:
                 raise error
             raise translated from error

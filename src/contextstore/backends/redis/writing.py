@@ -186,8 +186,26 @@ async def delete_session(room: Room, session_id: str) -> int:
         patience.check()
     if said != b"other":
         # Else it leads to the session that was made anew.
-        await room.index.drop([session_id])
+        await _drop_from_index(room, session_id)
     return int(count[0] if count else seen)
+
+
+async def _drop_from_index(room: Room, session_id: str) -> None:
+    """Take the id of a session that was deleted out of the index.
+
+    Raises:
+        UnavailableError: that failed; nobody sees the session all the same.
+    """
+    try:
+        await room.index.drop([session_id])
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"{room.link.location}: session {session_id!r} was deleted, but its id is "
+            f"still in the index of sessions; see the cause, and call list_sessions(), "
+            f"which takes out what is gone",
+            location=room.link.location,
+            session_id=session_id,
+        ) from error
 
 
 async def delete_interaction(
