@@ -869,6 +869,12 @@ def test_what_libpq_cannot_read_is_shown_to_nobody(dsn: str) -> None:
     assert "nonsense" not in shown
 
 
+def test_no_error_is_its_own_cause(memory: PostgresMemory) -> None:
+    with pytest.raises(SessionNotFoundError) as caught:
+        memory.sync.delete_session("nobody")
+    assert caught.value.__cause__ is None
+
+
 def test_a_location_names_every_host() -> None:
     memory = PostgresMemory("postgresql://me:secret@[::1]:5432,h2:1,/tmp:2/chat")
     assert memory.location == "postgresql://[::1]:5432,h2:1,/tmp:2/chat"

@@ -365,8 +365,9 @@ def test_a_closed_object_says_so(name: str) -> None:
         lambda: memory.sync.verify(),
         lambda: asyncio.run(_loaded(memory)),
     ):
-        with pytest.raises(ClosedError):
+        with pytest.raises(ClosedError) as caught:
             attempt()
+        assert caught.value.__cause__ is None
     memory.sync.close()
 
 

@@ -171,7 +171,10 @@ class Engine:
                 return await self._try(work, deadline)
             except Exception as error:
                 if not self._passes(error, deadline):
-                    raise failures.translated(error, self.location) from error
+                    translated = failures.translated(error, self.location)
+                    if translated is error:
+                        raise
+                    raise translated from error
             await asyncio.sleep(_pause(tries))
             tries += 1
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Sequence
 
 from contextstore._hop import call, sleep
 from contextstore.backends.redis.address import Address
@@ -160,7 +160,7 @@ class Link:
             except Exception as error:
                 left = until - time.monotonic()
                 if self._closed or left <= 0 or not self._failures.may_pass(error):
-                    raise self._failures.translated(error, writes=False) from error
+                    self._raise(error)
             await sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -186,7 +186,7 @@ class Link:
         try:
             await call(self._servers.refresh, self._servers.generation)
         except Exception as error:
-            raise self._failures.translated(error, writes=False) from error
+            self._raise(error)
         return self._servers.primaries()
 
     def close(self) -> None:
@@ -227,12 +227,7 @@ class Link:
             return
         left = attempt.until - time.monotonic()
         if left <= 0 or not failures.may_pass(error):
-            translated = failures.translated(
-                error, writes=request.writes, doubt=attempt.doubt
-            )
-            if translated is error:
-                raise error
-            raise translated from error
+            self._raise(error, writes=request.writes, doubt=attempt.doubt)
         attempt.asking = failures.asked_for(error)
         if attempt.asking is not None:
             return
@@ -243,6 +238,15 @@ class Link:
         else:
             attempt.pause = _FIRST_PAUSE / 2
         await self._look_again(attempt)
+
+    def _raise(
+        self, error: Exception, *, writes: bool = False, doubt: bool = False
+    ) -> NoReturn:
+        """Raise the library's error for one of redis-py, and any other as it is."""
+        translated = self._failures.translated(error, writes=writes, doubt=doubt)
+        if translated is error:
+            raise error
+        raise translated from error
 
     async def _look_again(self, attempt: _Attempt) -> None:
         """Find out anew who holds what; where nobody tells, the old must do."""
