@@ -13,8 +13,9 @@ import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple, Tuple
 
+import psycopg
 import pytest
 
 from contextstore import (
@@ -36,6 +37,7 @@ from contextstore import (
 from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import (
     appending,
+    failures,
     listing,
     rows,
     sharing,
@@ -45,6 +47,7 @@ from contextstore.backends.postgres import memory as memory_module
 from contextstore.backends.postgres.keys import message_key, session_key
 from tests.backends.carried import carried_by
 from tests.servers.proxy import Proxy
+from tests.servers.refusing import Refusing
 from tests.servers.shared import database_of, postgres_server
 
 
@@ -112,8 +115,6 @@ def plan_of(statement: str, **values: Any) -> str:
     setting = "SET plan_cache_mode = force_generic_plan"
     arguments = "'" + session_key("s5") + "', 20"
     prepared = f"PREPARE load (text, bigint) AS {statement}"
-    import psycopg
-
     dsn = postgres_server().dsn("contextstore")
     with psycopg.connect(dsn, autocommit=True) as connection:
         for command in (setting, prepared):
@@ -567,6 +568,77 @@ def test_a_server_that_stays_away_is_an_error_in_time(proxy: Proxy) -> None:
     assert "postgres@" not in str(caught.value)
 
 
+@pytest.fixture
+def refusing() -> Iterator[Refusing]:
+    refusing = Refusing()
+    yield refusing
+    refusing.close()
+
+
+def on_ports(*ports: int, **options: Any) -> PostgresMemory:
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return PostgresMemory(f"postgresql://postgres@{hosts}/contextstore", **options)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_host_that_refuses_does_not_keep_from_waiting_for_another(
+    proxy: Proxy, refusing: Refusing, memory: PostgresMemory, is_first: bool
+) -> None:
+    memory.sync.save_context("s", said("a"))
+    ports = [refusing.port, proxy.port] if is_first else [proxy.port, refusing.port]
+    face = on_ports(*ports, timeout=10.0).sync
+    proxy.go_down()
+    threading.Timer(0.4, proxy.come_back).start()
+    assert ids(face.load_context("s")) == ["a"]
+    face.close()
+
+
+def test_where_every_host_refuses_nobody_waits(refusing: Refusing) -> None:
+    other = Refusing()
+    for ports in ([refusing.port], [refusing.port] * 2, [refusing.port, other.port]):
+        start = time.monotonic()
+        with pytest.raises(UnavailableError) as caught:
+            on_ports(*ports).sync.load_context("s")
+        assert time.monotonic() - start < 5
+        assert "authentication failed" in str(caught.value.__cause__)
+    other.close()
+
+
+REFUSED = 'connection failed: FATAL:  password authentication failed for user "a"'
+AWAY = "connection failed: Connection refused\n\tIs the server running on that host?"
+
+
+def tried(*heard: Tuple[str, str, str, str]) -> str:
+    """Return what psycopg says where it tried several addresses."""
+    lines = [
+        f"- host: {host}, port: '{port}', hostaddr: '{address}': {text}"
+        for host, port, address, text in heard
+    ]
+    header = "Multiple connection attempts failed. All failures were:"
+    return "\n".join([heard[-1][-1], header, *lines])
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts", "is_refused"),
+    [
+        (REFUSED, 1, True),
+        (AWAY, 1, False),
+        # One of two names led to no address, and was not even tried.
+        (REFUSED, 2, False),
+        # A name with two addresses is one host, which may listen at one of them.
+        (tried(("'h'", "1", "::1", AWAY), ("'h'", "1", "127.0.0.1", REFUSED)), 1, True),
+        (tried(("'h'", "1", "::1", REFUSED), ("'i'", "1", "::2", REFUSED)), 2, True),
+        (tried(("'h'", "1", "::1", REFUSED), ("'h'", "2", "::1", AWAY)), 2, False),
+        (tried(("None", "1", "::1", AWAY), ("None", "1", "::2", REFUSED)), 1, False),
+    ],
+)
+def test_a_connection_is_refused_where_all_hosts_refuse_it(
+    text: str, hosts: int, is_refused: bool
+) -> None:
+    error = psycopg.OperationalError(text)
+    assert (failures.refusal(error, "here", hosts) is not None) == is_refused
+
+
 def test_a_server_that_says_nothing_is_an_error_in_time(
     proxy: Proxy, memory: PostgresMemory
 ) -> None:
@@ -628,8 +700,6 @@ def test_sessions_that_were_terminated_are_replaced(memory: PostgresMemory) -> N
 
 @contextlib.contextmanager
 def locked(session_id: str) -> Generator[None, None, None]:
-    import psycopg
-
     with psycopg.connect(postgres_server().dsn("contextstore")) as connection:
         connection.execute(
             "SELECT FROM context_sessions WHERE session_id = %s FOR UPDATE",

@@ -24,10 +24,11 @@ from contextstore import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from contextstore.backends.redis import index, reading, scanning
+from contextstore.backends.redis import index, link, reading, scanning
 from contextstore.backends.redis.layout import Keys
 from contextstore.backends.redis.link import Answer, Link
 from contextstore.backends.redis.scripts import CHANGE, DELETE
+from contextstore.backends.redis.servers import Servers
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
 from tests.servers.shared_valkey import valkey
@@ -488,6 +489,29 @@ def test_a_slow_network_only_takes_time(name: str, proxy: Proxy) -> None:
     memory.sync.save_context("s", [message(1)])
     memory.sync.append_context("s", [message(2)])
     assert memory.sync.load_context("s") == numbered(1, 2)
+    memory.sync.close()
+
+
+@pytest.mark.parametrize("hosts", ["a,b", "b,a"])
+def test_a_host_that_refuses_does_not_keep_from_waiting_for_another(
+    hosts: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = RedisMemory(f"redis+cluster://{hosts}", namespace=name)
+    waited: List[float] = []
+
+    def ask_host(_: Any, host: Any, *__: Any) -> Any:
+        if host[0] == "a":
+            raise redis.AuthenticationError("WRONGPASS")
+        if not waited:
+            raise redis.ConnectionError
+        return [[0, 16383, [b"127.0.0.1", valkey().port]]]
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(Servers, "_ask", ask_host)
+    monkeypatch.setattr(link, "sleep", wait)
+    assert memory.sync.load_context("s") == []
     memory.sync.close()
 
 
