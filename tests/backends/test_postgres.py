@@ -597,7 +597,7 @@ def test_where_every_host_refuses_nobody_waits(refusing: Refusing) -> None:
     other = Refusing()
     for ports in ([refusing.port], [refusing.port] * 2, [refusing.port, other.port]):
         start = time.monotonic()
-        with pytest.raises(UnavailableError) as caught:
+        with pytest.raises(ConfigurationError) as caught:
             on_ports(*ports).sync.load_context("s")
         assert time.monotonic() - start < 5
         assert "authentication failed" in str(caught.value.__cause__)

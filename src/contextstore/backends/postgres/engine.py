@@ -274,7 +274,7 @@ async def _connect(conninfo: str, options: Options, location: str) -> Connection
     """Connect.
 
     Raises:
-        UnavailableError: none of the hosts will ever take the connection.
+        ConfigurationError: none of the hosts will ever take the connection.
     """
     driver = failures.driver()
     try:

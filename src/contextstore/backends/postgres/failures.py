@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from contextstore._optional import require
 from contextstore.errors import (
     BusyError,
+    ConfigurationError,
     ContextStoreError,
     CorruptDataError,
     StorageError,
@@ -83,7 +84,7 @@ def is_away(error: BaseException) -> bool:
 
 def refusal(
     error: BaseException, location: str, hosts: int
-) -> Optional[UnavailableError]:
+) -> Optional[ConfigurationError]:
     """Return the error for a connection that waiting does not bring about.
 
     Args:
@@ -99,12 +100,14 @@ def refusal(
     if len(heard) < hosts or not all(map(_is_hopeless, heard)):
         return None
     if any(part in str(error) for part in _UNTRUSTED):
-        return UnavailableError(
-            f"{location}: the server speaks no TLS, or shows a certificate that nobody "
-            f"vouches for; see the cause, and sslmode and sslrootcert in the DSN",
-            location=location,
+        return ConfigurationError(
+            f"{location} speaks no TLS, or shows a certificate that nobody vouches "
+            f"for; see the cause, and sslmode and sslrootcert in the DSN"
         )
-    return unavailable(location, type(error).__name__)
+    return ConfigurationError(
+        f"{location} refused the user, the password, the database or an option; see "
+        f"the cause, and mend the DSN (for an old pgbouncer, prepare_threshold=None)"
+    )
 
 
 def _heard_from(text: str) -> List[str]:
