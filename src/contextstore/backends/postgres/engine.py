@@ -24,7 +24,7 @@ from typing import (
 )
 
 from contextstore._hop import running_loop
-from contextstore._lifecycle import renew_after_fork
+from contextstore._lifecycle import OfThisProcess, renew_after_fork
 from contextstore._optional import require
 from contextstore.backends.postgres import failures, schema
 from contextstore.backends.postgres.connections import Pool, cut, finish
@@ -132,7 +132,7 @@ class Session:
         await self._execute(statement)
 
 
-class Engine:
+class Engine(OfThisProcess):
     """Hold the pools of an object, one a loop, and repeat what a lost server cut off.
 
     Args:

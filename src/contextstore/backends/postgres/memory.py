@@ -84,11 +84,12 @@ class PostgresMemory(MemoryBackend):
         id_factory: Optional[IdFactory] = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        self._lifetime = _milliseconds(expire_after)
-        self._stamps = Stamps.of(id_factory, clock)
         options = Options.checked(dsn, timeout, pool_size, prepare_threshold)
+        # First, so that who pickles the object hears of it, and not of an id_factory.
         self._engine = Engine(options, partitions)
         self._lanes = Lanes(self._engine)
+        self._lifetime = _milliseconds(expire_after)
+        self._stamps = Stamps.of(id_factory, clock)
 
     @property
     def location(self) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Sequence
 
 from contextstore._hop import call, sleep
+from contextstore._lifecycle import OfThisProcess
 from contextstore.backends.redis.address import Address
 from contextstore.backends.redis.failures import Failures
 from contextstore.backends.redis.nodes import Command, Confirmation, Node
@@ -65,7 +66,7 @@ class Answer(NamedTuple):
     doubt: bool
 
 
-class Link:
+class Link(OfThisProcess):
     """Talk to the servers of one address, from any thread and any loop.
 
     Args:

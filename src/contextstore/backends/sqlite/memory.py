@@ -75,8 +75,9 @@ class SQLiteMemory(MemoryBackend):
         id_factory: Optional[IdFactory] = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        self._stamps = Stamps.of(id_factory, clock)
+        # First, so that who pickles the object hears of it, and not of an id_factory.
         self._lease = Lease(absolute_path(path), durability)
+        self._stamps = Stamps.of(id_factory, clock)
         weakref.finalize(self, self._lease.drop)
 
     def __repr__(self) -> str:
