@@ -31,7 +31,7 @@ from contextstore.backends.redis.scripts import CHANGE, DELETE
 from contextstore.backends.redis.servers import Servers
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
-from tests.servers.shared_valkey import valkey
+from tests.servers.shared_valkey import cluster, valkey
 from tests.servers.valkey import namespace
 
 
@@ -659,6 +659,33 @@ def changes_counted() -> int:
     found = re.search(r"changes_since_last_save:(\d+)", valkey().info("persistence"))
     assert found is not None
     return int(found[1])
+
+
+@pytest.mark.parametrize(("server", "count"), [(valkey, 1), (cluster, 3)])
+def test_each_server_is_asked_for_its_time_once_a_call(
+    server: Callable[[], Any], count: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = RedisMemory(server().url, namespace=name)
+    for number in range(20):
+        memory.sync.save_context(f"s{number}", numbered(1, 3))
+    asked: List[Any] = []
+    ask_of = Link.ask
+
+    async def noted(link: Link, request: Any) -> Answer:
+        if request.command == ("TIME",):
+            asked.append(request)
+        return await ask_of(link, request)
+
+    monkeypatch.setattr(Link, "ask", noted)
+    assert memory.sync.prune(older_than=timedelta(hours=1)).removed == {}
+    assert len(asked) == count
+    assert len(memory.sync.prune(older_than=-timedelta(hours=1)).removed) == 20
+    assert len(asked) == 2 * count
+    memory.sync.prune("s1", older_than=timedelta(hours=1))
+    assert len(asked) == 2 * count + 1
+    memory.sync.prune(keep_last=1)
+    assert len(asked) == 2 * count + 1
+    memory.sync.close()
 
 
 def test_searches_ignore_accents_and_capitals(memory: RedisMemory) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
 from contextstore import messages
 from contextstore.backends import arguments
-from contextstore.backends.ages import Age
+from contextstore.backends.ages import Age, Old
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import (
@@ -314,13 +314,13 @@ class PostgresMemory(MemoryBackend):
         if session_id is not None:
             messages.validate_session_id(session_id)
         age = Age.of(older_than, keep_last)
-        if age.older_than is not None:
-            age = age.by(await rows.clock(self._engine))
+        now = await rows.clock(self._engine) if age.needs_clock else 0
+        wanted = age.by(now)
         names = [session_id] if session_id is not None else await self._all_ids()
         removed: Dict[str, Tuple[str, ...]] = {}
         for name in names:
             try:
-                gone = await self._prune(self._place(name), age, dry_run=dry_run)
+                gone = await self._prune(self._place(name), wanted, dry_run=dry_run)
             except SessionNotFoundError:
                 if session_id is not None:
                     raise
@@ -411,8 +411,10 @@ class PostgresMemory(MemoryBackend):
         """Close the connections; a call after this raises ClosedError."""
         self._engine.close()
 
-    async def _prune(self, place: Place, age: Age, *, dry_run: bool) -> Tuple[str, ...]:
-        plan = plans.prune(place, age)
+    async def _prune(
+        self, place: Place, wanted: Old, *, dry_run: bool
+    ) -> Tuple[str, ...]:
+        plan = plans.prune(place, wanted)
         if not dry_run:
             written = await self._engine.do(Changing(place, rows.load_all, plan).run)
             return written.removed

@@ -145,6 +145,20 @@ class Link(OfThisProcess):
                 replies[place] = (await self.ask(requests[place])).value
         return replies
 
+    async def ask_servers(self, keys: Sequence[bytes], command: Command) -> List[Any]:
+        """Ask the server of each key something about itself, and each server once.
+
+        Returns:
+            What the server of each key replied, in their order.
+        """
+        requests = [Request(key, command) for key in keys]
+        replies: List[Any] = [None] * len(keys)
+        for places in (await self._by_node(requests)).values():
+            reply = (await self.ask(requests[places[0]])).value
+            for place in places:
+                replies[place] = reply
+        return replies
+
     async def ask_node(self, node: Node, command: Command) -> Any:
         """Ask one server something that is about itself, and changes nothing.
 

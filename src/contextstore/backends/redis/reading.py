@@ -95,11 +95,13 @@ async def origin_of(room: Room, session_id: str) -> Tuple[bytes, bytes]:
     return origin or b"", count or b"0"
 
 
-async def clock_of(room: Room, session_id: str) -> int:
-    """Return what the clock of the server of a session says, in milliseconds."""
-    key = room.keys(session_id).head
-    (seconds, microseconds), _ = await room.link.ask(Request(key, ("TIME",)))
-    return int(seconds) * 1000 + int(microseconds) // 1000
+async def clocks_of(room: Room, session_ids: Sequence[str]) -> List[int]:
+    """Return what the clock of the server of each session says, in milliseconds."""
+    keys = [room.keys(session_id).head for session_id in session_ids]
+    return [
+        int(seconds) * 1000 + int(microseconds) // 1000
+        for seconds, microseconds in await room.link.ask_servers(keys, ("TIME",))
+    ]
 
 
 async def info(room: Room, session_id: str) -> SessionInfo:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore import messages
-from contextstore.backends.ages import Age, whole_groups
+from contextstore.backends.ages import Old, whole_groups
 from contextstore.backends.place import damaged
 from contextstore.backends.records import (
     Record,
@@ -22,7 +22,6 @@ from contextstore.backends.records import (
 from contextstore.backends.redis import layout
 from contextstore.backends.redis.layout import Element
 from contextstore.backends.redis.reading import (
-    clock_of,
     load_summaries,
     metadata_of,
     origin_of,
@@ -344,19 +343,17 @@ async def fork(
 
 
 async def prune_session(
-    room: Room, session_id: str, age: Age, *, dry_run: bool
+    room: Room, session_id: str, wanted: Old, *, dry_run: bool
 ) -> Tuple[str, ...]:
     """Remove what is old from one session, and return the ids of what went."""
     patience = room.patience(session_id)
-    if age.older_than is not None:
-        age = age.by(await clock_of(room, session_id))
     while True:
         seen = await room.read(session_id, "last", "")
         if seen is None:
             raise SessionNotFoundError.of(session_id)
         stored = room.elements(session_id, seen)
         records = [one.record for one in stored]
-        old = stored[: len(whole_groups(records, _count_of_old(stored, age)))]
+        old = stored[: len(whole_groups(records, _count_of_old(stored, wanted)))]
         gone = tuple(one.record.id for one in old if not one.record.pinned)
         if not gone or dry_run:
             return gone
@@ -365,14 +362,14 @@ async def prune_session(
         patience.check()
 
 
-def _count_of_old(stored: Sequence[Element], age: Age) -> int:
+def _count_of_old(stored: Sequence[Element], wanted: Old) -> int:
     count = len(stored)
-    if age.keep_last is not None:
-        count = max(0, count - age.keep_last)
-    if age.written_before is not None:
+    if wanted.keep_last is not None:
+        count = max(0, count - wanted.keep_last)
+    if wanted.written_before is not None:
         for place, one in enumerate(stored[:count]):
             # A pinned one stays anyway, and holds up no other.
-            if one.written >= age.written_before and not one.record.pinned:
+            if one.written >= wanted.written_before and not one.record.pinned:
                 return place
     return count
 

@@ -308,7 +308,7 @@ class SQLiteMemory(MemoryBackend):
                     if session_id is not None
                     else None
                 ),
-                age=Age.of(older_than, keep_last).by(rows.now()),
+                wanted=Age.of(older_than, keep_last).by(rows.now()),
                 dry_run=dry_run,
             )
         )
