@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple, Tuple
 
@@ -49,6 +49,8 @@ from tests.backends.carried import carried_by
 from tests.servers.proxy import Proxy
 from tests.servers.refusing import Refusing
 from tests.servers.shared import database_of, postgres_server
+
+TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
 
 
 def said(*names: str) -> List[Dict[str, str]]:
@@ -105,6 +107,36 @@ def test_an_append_and_a_load_are_one_round_trip_each(proxy: Proxy) -> None:
     before = proxy.round_trips
     face.append_context("new", said("a", "b"), create=True)
     assert proxy.round_trips == before + 1
+    face.close()
+
+
+CHANGES_AND_ROUND_TRIPS: List[Tuple[Callable[[Any], Any], int]] = [
+    (lambda face: face.save_context("new", said("a", "b")), 2),
+    (lambda face: face.save_context("s", said("a", "b", "c", "d")), 2),
+    (lambda face: face.save_context("s", said("a", "b", "c")), 1),
+    (lambda face: face.update_interaction("s", "b", {"content": "other"}), 2),
+    (lambda face: face.delete_interaction("s", "c"), 2),
+    (lambda face: face.set_metadata("s", {"a": 1}), 2),
+    (lambda face: face.prune("s", keep_last=1), 2),
+    (lambda face: face.prune("s", older_than=TOMORROW), 2),
+    (lambda face: face.prune("s", older_than=-timedelta(hours=1)), 3),
+    (lambda face: face.fork_session("s", "t"), 4),
+    (lambda face: face.save_summaries("s", {"a": "b"}), 1),
+    (lambda face: face.delete_session("s"), 2),
+    (lambda face: face.erase(session_id="s"), 2),
+]
+
+
+@pytest.mark.usefixtures("dsn")
+@pytest.mark.parametrize(("change", "count"), CHANGES_AND_ROUND_TRIPS)
+def test_a_change_takes_as_many_round_trips_as_is_said(
+    proxy: Proxy, change: Callable[[Any], Any], count: int
+) -> None:
+    face = behind(proxy, pool_size=1, prepare_threshold=None).sync
+    face.save_context("s", said("a", "b", "c"))
+    before = proxy.round_trips
+    change(face)
+    assert proxy.round_trips == before + count
     face.close()
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Type
+from typing import Any, Callable, Dict, Iterator, List, Tuple, Type
 
 import pytest
 import redis
@@ -90,6 +90,45 @@ def test_an_append_and_a_load_are_one_round_trip_each(
 async def _appended_and_loaded(memory: RedisMemory) -> None:
     await memory.append_context("s", [bare("one"), bare("two")])
     assert len(await memory.load_context("s", 20)) == 20
+
+
+CHANGES_AND_ROUND_TRIPS: List[Tuple[Callable[[Any], Any], int]] = [
+    (lambda face: face.append_context("new", [message(1)], create=True), 3),
+    (lambda face: face.save_context("new", numbered(1, 2)), 3),
+    (lambda face: face.save_context("s", numbered(1, 4)), 2),
+    (lambda face: face.save_context("s", numbered(1, 3)), 1),
+    (lambda face: face.update_interaction("s", "m2", {"content": "other"}), 2),
+    (lambda face: face.delete_interaction("s", "m3"), 2),
+    (lambda face: face.set_metadata("s", {"a": 1}), 3),
+    (lambda face: face.prune("s", keep_last=1), 2),
+    (lambda face: face.prune("s", older_than=-timedelta(hours=1)), 3),
+    (lambda face: face.fork_session("s", "t"), 5),
+    (lambda face: face.save_summaries("s", {"a": "b"}), 1),
+    (lambda face: face.delete_session("s"), 3),
+    (lambda face: face.erase(session_id="s"), 3),
+]
+
+
+@pytest.mark.parametrize(("change", "count"), CHANGES_AND_ROUND_TRIPS)
+def test_a_change_takes_as_many_round_trips_as_is_said(
+    change: Callable[[Any], Any],
+    count: int,
+    proxy: Proxy,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with behind(proxy, f"{name}-warm").sync as warm:
+        warm.save_context("s", numbered(1, 3))
+        change(warm)
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", numbered(1, 3))
+    memory.sync.list_sessions()
+    # What the index is told later nobody waits for.
+    monkeypatch.setattr(index.Index, "touch", lambda *_, **__: None)
+    before = proxy.round_trips
+    change(memory.sync)
+    assert proxy.round_trips - before == count
+    memory.sync.close()
 
 
 def test_callers_at_once_share_round_trips(proxy: Proxy, name: str) -> None:

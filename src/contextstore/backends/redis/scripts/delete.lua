@@ -4,12 +4,12 @@
 -- ARGV: 1 "1" to write something even where nothing is left to delete
 --       2 the version that the session began at, "" where none was seen
 -- Gives "ok <count of its messages>", "missing", or "other" where it was made anew.
+-- What it has in common with other scripts is explained in __init__.py.
 -- A head of another type must not keep what is damaged from being deleted.
 local head = redis.pcall('HMGET', KEYS[1], 'o', 'n')
 -- Keys without a head are what a server lost the rest of, and nobody's new session.
 if head[1] and head[1] ~= ARGV[2] then
   if ARGV[1] == '1' then
-    -- WAIT needs a write to count from, for the repeat of what was not confirmed.
     redis.call('HSET', KEYS[1], 'o', head[1])
   end
   return 'other'
