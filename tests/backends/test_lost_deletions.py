@@ -17,7 +17,9 @@ from contextstore import (
     SessionNotFoundError,
     TieredMemory,
 )
+from contextstore.backends.postgres import listing
 from contextstore.backends.postgres.engine import Session
+from contextstore.backends.redis import scanning
 from contextstore.backends.redis.scripts import DELETE
 from contextstore.testing.memory_suite import message, numbered
 from tests.servers.proxy import Proxy
@@ -185,6 +187,28 @@ def test_a_session_that_others_only_changed_is_deleted_all_the_same(
     assert server.theirs.sync.load_context("s") == []
     with pytest.raises(SessionNotFoundError):
         server.theirs.sync.session_info("s")
+
+
+def test_an_erasure_spares_what_is_no_longer_as_it_was_asked_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session was found, and then changed or made anew by others."""
+    for name in ("a", "b", "c", "d"):
+        server.theirs.sync.save_context(name, numbered(1, 3))
+        server.theirs.sync.set_metadata(name, MINE)
+
+    async def found(*_: Any) -> List[str]:
+        await server.theirs.set_metadata("b", {"user": "y"})
+        await server.theirs.delete_session("c")
+        await server.theirs.save_context("c", numbered(1, 2))
+        return ["a", "b", "c", "d"]
+
+    monkeypatch.setattr(listing, "ids", found)
+    monkeypatch.setattr(scanning, "session_ids", found)
+    receipt = server.mine.sync.erase(where=MINE)
+    assert (receipt.session_ids, receipt.message_count) == (("a", "d"), 6)
+    assert server.theirs.sync.load_context("b") == numbered(1, 3)
+    assert server.theirs.sync.load_context("c") == numbered(1, 2)
 
 
 def test_a_session_that_another_deleted_meanwhile_is_gone_as_it_was_to_be(

@@ -664,17 +664,17 @@ def test_a_session_made_anew_between_a_look_and_the_deletion_is_deleted(
 ) -> None:
     """As if it had been made before the call: no answer was lost."""
     memory.sync.save_context("s", numbered(1, 3))
-    origin_of = "contextstore.backends.redis.writing.origin_of"
-    look = reading.origin_of
+    look_at = "contextstore.backends.redis.writing.look_at"
+    look = reading.look_at
 
     async def looked_and_made_anew(*arguments: Any) -> Any:
         seen = await look(*arguments)
-        monkeypatch.setattr(origin_of, look)
+        monkeypatch.setattr(look_at, look)
         await memory.delete_session("s")
         await memory.append_context("s", [message(1)], create=True)
         return seen
 
-    monkeypatch.setattr(origin_of, looked_and_made_anew)
+    monkeypatch.setattr(look_at, looked_and_made_anew)
     assert memory.sync.erase(session_id="s").message_count == 1
     assert memory.sync.load_context("s") == []
 

@@ -349,13 +349,14 @@ class PostgresMemory(MemoryBackend):
         erased: List[str] = []
         message_count = vector_count = 0
         for name in names:
-            deleting = Deleting(self._place(name), all_vectors=True)
+            place = self._place(name)
+            deleting = Deleting(place, all_vectors=True, wanted=wanted)
             try:
                 counts = await self._engine.do(deleting.run)
             except SessionNotFoundError:
                 if session_id is not None:
                     raise
-                # It was deleted after it was found.
+                # It was deleted, or given other metadata, after it was found.
                 continue
             erased.append(name)
             message_count += counts[0]

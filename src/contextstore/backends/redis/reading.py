@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from contextstore import messages
 from contextstore.backends.filters import metadata_or_none
@@ -80,19 +80,29 @@ async def _head_field(room: Room, session_id: str, name: str) -> Optional[bytes]
     return value
 
 
-async def origin_of(room: Room, session_id: str) -> Tuple[bytes, bytes]:
-    """Return the version that a session began at, and how many messages it has.
+class Seen(NamedTuple):
+    """Be what a deletion has to know of a session.
 
-    Returns:
-        Nothing and none where there is no session, or only a damaged one.
+    Attributes:
+        origin: the version that it began at; empty where there is no session, or only
+            a damaged one.
+        size: how many messages it has.
+        metadata: encoded.
     """
+
+    origin: bytes = b""
+    size: bytes = b"0"
+    metadata: bytes = b"{}"
+
+
+async def look_at(room: Room, session_id: str) -> Seen:
+    """Return what a deletion has to know of a session, damaged as it may be."""
     key = room.keys(session_id).head
     try:
-        answer = await room.link.ask(Request(key, ("HMGET", key, "o", "n")))
+        answer = await room.link.ask(Request(key, ("HMGET", key, "o", "n", "m")))
     except CorruptDataError:
-        return b"", b"0"
-    origin, count = answer.value
-    return origin or b"", count or b"0"
+        return Seen()
+    return Seen(*(value or unknown for value, unknown in zip(answer.value, Seen())))
 
 
 async def clocks_of(room: Room, session_ids: Sequence[str]) -> List[int]:

@@ -96,11 +96,11 @@ async def erase(room: Room, session_id: Optional[str], wanted: Filter) -> EraseR
     count = 0
     for one in ids:
         try:
-            count += await writing.delete_session(room, one)
+            count += await writing.delete_session(room, one, wanted)
         except SessionNotFoundError:
             if session_id is not None:
                 raise
-            # Another deleted it after it was found.
+            # It was deleted, or given other metadata, after it was found.
             continue
         erased.append(one)
     # Snapshots and append-only files are the server's: it writes them anew later.

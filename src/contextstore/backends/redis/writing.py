@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore import messages
 from contextstore.backends.ages import Old, whole_groups
+from contextstore.backends.filters import Filter, metadata_or_none
 from contextstore.backends.place import damaged
 from contextstore.backends.records import (
     Record,
@@ -23,8 +24,8 @@ from contextstore.backends.redis import layout
 from contextstore.backends.redis.layout import Element
 from contextstore.backends.redis.reading import (
     load_summaries,
+    look_at,
     metadata_of,
-    origin_of,
 )
 from contextstore.backends.redis.room import Change, Room, Snapshot, new_version
 from contextstore.backends.redis.scripts import APPEND, DELETE, SUMMARIZE
@@ -36,6 +37,8 @@ from contextstore.errors import (
     UnavailableError,
 )
 from contextstore.messages import Message
+
+_ANY = Filter()
 
 
 async def append(
@@ -167,16 +170,24 @@ def _pinned(records: Sequence[Record], last: int) -> List[int]:
     return [position for position, record in numbered if record.pinned]
 
 
-async def delete_session(room: Room, session_id: str) -> int:
+async def delete_session(room: Room, session_id: str, wanted: Filter = _ANY) -> int:
     """Delete a session, and return how many messages it had.
 
     Repeated after a lost answer, the script ends the session that was seen before, and
     none that was made anew since.
+
+    Args:
+        wanted: what its metadata has to be like.
+
+    Raises:
+        SessionNotFoundError: there is no such session.
     """
     patience = room.patience(session_id)
     while True:
-        origin, seen = await origin_of(room, session_id)
-        answer = await room.run(DELETE, session_id, room.confirm, origin)
+        seen = await look_at(room, session_id)
+        if wanted.metadata and not wanted.admits(metadata_or_none(seen.metadata) or {}):
+            raise SessionNotFoundError.of(session_id)
+        answer = await room.run(DELETE, session_id, room.confirm, seen.origin)
         said, *count = answer.value.split()
         if answer.doubt or said == b"ok":
             break
@@ -186,7 +197,7 @@ async def delete_session(room: Room, session_id: str) -> int:
     if said != b"other":
         # Else it leads to the session that was made anew.
         await _drop_from_index(room, session_id)
-    return int(count[0] if count else seen)
+    return int(count[0] if count else seen.size)
 
 
 async def _drop_from_index(room: Room, session_id: str) -> None:
