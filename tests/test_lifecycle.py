@@ -10,7 +10,11 @@ from typing import Any, List
 import pytest
 
 from contextstore import (
+    InMemoryEmbeddingStore,
     InMemoryMemory,
+    PgVectorStore,
+    PostgresMemory,
+    RedisMemory,
     SessionStore,
     SQLiteEmbeddingStore,
     SQLiteMemory,
@@ -31,11 +35,35 @@ def open_objects(path: Path) -> List[Any]:
     ]
 
 
-def test_what_holds_a_file_open_says_that_it_cannot_be_pickled(tmp_path: Path) -> None:
-    for one in open_objects(tmp_path / "chat.db"):
+def of_servers() -> List[Any]:
+    """Return objects that are not connected yet, and need no server."""
+    dsn, url = "postgresql://u:secret@h/db", "redis://:secret@h"
+    postgres, redis = PostgresMemory(dsn), RedisMemory(url)
+    return [
+        postgres,
+        redis,
+        redis.sync,
+        PgVectorStore(dsn),
+        PgVectorStore(dsn).for_model("m"),
+        SessionStore(postgres),
+        TieredMemory(postgres, redis),
+        InMemoryEmbeddingStore(),
+        InMemoryEmbeddingStore().for_model("m"),
+        # What cannot be pickled either, and is not the reason.
+        PostgresMemory(dsn, id_factory=lambda: "id"),
+        RedisMemory(url, id_factory=lambda: "id"),
+        SQLiteMemory("chat.db", id_factory=lambda: "id"),
+    ]
+
+
+def test_what_belongs_to_a_process_says_that_it_cannot_be_pickled(
+    tmp_path: Path,
+) -> None:
+    for one in [*open_objects(tmp_path / "chat.db"), *of_servers()]:
         for carry in (pickle.dumps, copy.deepcopy):
-            with pytest.raises(TypeError, match="make a new one"):
+            with pytest.raises(TypeError, match="make a new one") as caught:
                 carry(one)
+            assert "secret" not in str(caught.value)
     with pytest.raises(TypeError, match="chat\\.db open"):
         pickle.dumps(SQLiteMemory(tmp_path / "chat.db"))
 

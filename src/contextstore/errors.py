@@ -119,7 +119,11 @@ class InvalidInputError(ContextStoreError, ValueError):
 
 
 class ConfigurationError(ContextStoreError, ValueError):
-    """Say that an object lacks or contradicts a part that the call needs."""
+    """Say that an object lacks or contradicts a part that the call needs.
+
+    So it is where a server refuses what the object was given: user, password, or the
+    certificates to trust. Waiting does not help.
+    """
 
 
 class ContextOverflowError(ContextStoreError, ValueError):

@@ -9,6 +9,7 @@ import pytest
 from contextstore import open_memory
 from contextstore.backends.addresses import without_password
 from contextstore.errors import ConfigurationError
+from tests.backends.carried import carried_by
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,9 @@ from contextstore.errors import ConfigurationError
         ("redis://:sec?cret@h:6379/0", "redis://..."),
         ("mysql://user:sec?cret@h/db", "mysql://..."),
         ("redis://h?password=sec@ret", "redis://..."),
+        ("redis://:secret", "redis://..."),
+        ("mysql://h:1,ann:secret/0", "mysql://..."),
+        ("redis://[::1]:7,h,i:/0", "redis://[::1]:7,h,i:/0"),
         ("host=db user=a password=secret dbname=x", "..."),
         ("host=db password=sec:ret://x", "..."),
         ("sqlite:secret", "sqlite:..."),
@@ -42,6 +46,14 @@ def test_an_address_is_shown_without_its_password(url: object, shown: str) -> No
         "sqlite+aiosqlite://:secret@h/chat.db",
         "mysql://user:sec?cret@h/db",
         "redis+unix://:sec?cret@h",
+        "redis://:secret",
+        "redis://:secret@h:port",
+        "mysql://user:secret/db",
+        "redis+cluster://:secret@h?secret=secret",
+        "rediss://:secret@h?ssl_cert_reqs=secret",
+        "postgresql://u:sec/cret@h/db",
+        "postgresql://u:secret@h/db?secret=1",
+        "sqlite://u:secret@[h/chat.db",
         "memory:secret",
     ],
 )
@@ -50,8 +62,7 @@ def test_what_is_no_address_is_refused_without_a_trace_of_the_password(
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
         open_memory(url)
-    assert "cret" not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert "cret" not in carried_by(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import os
 import re
 import threading
 import time
-import traceback
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple, Tuple
 
+import psycopg
 import pytest
 
 from contextstore import (
@@ -38,6 +38,7 @@ from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import (
     appending,
     appending_together,
+    failures,
     listing,
     loading,
     rows,
@@ -45,8 +46,12 @@ from contextstore.backends.postgres import (
 )
 from contextstore.backends.postgres import memory as memory_module
 from contextstore.backends.postgres.keys import message_key, session_key
+from tests.backends.carried import carried_by
 from tests.servers.proxy import Proxy
+from tests.servers.refusing import Refusing
 from tests.servers.shared import database_of, postgres_server
+
+TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
 
 
 def said(*names: str) -> List[Dict[str, str]]:
@@ -106,12 +111,40 @@ def test_an_append_and_a_load_are_one_round_trip_each(proxy: Proxy) -> None:
     face.close()
 
 
+CHANGES_AND_ROUND_TRIPS: List[Tuple[Callable[[Any], Any], int]] = [
+    (lambda face: face.save_context("new", said("a", "b")), 2),
+    (lambda face: face.save_context("s", said("a", "b", "c", "d")), 2),
+    (lambda face: face.save_context("s", said("a", "b", "c")), 1),
+    (lambda face: face.update_interaction("s", "b", {"content": "other"}), 2),
+    (lambda face: face.delete_interaction("s", "c"), 2),
+    (lambda face: face.set_metadata("s", {"a": 1}), 2),
+    (lambda face: face.prune("s", keep_last=1), 2),
+    (lambda face: face.prune("s", older_than=TOMORROW), 2),
+    (lambda face: face.prune("s", older_than=-timedelta(hours=1)), 3),
+    (lambda face: face.fork_session("s", "t"), 4),
+    (lambda face: face.save_summaries("s", {"a": "b"}), 1),
+    (lambda face: face.delete_session("s"), 2),
+    (lambda face: face.erase(session_id="s"), 2),
+]
+
+
+@pytest.mark.usefixtures("dsn")
+@pytest.mark.parametrize(("change", "count"), CHANGES_AND_ROUND_TRIPS)
+def test_a_change_takes_as_many_round_trips_as_is_said(
+    proxy: Proxy, change: Callable[[Any], Any], count: int
+) -> None:
+    face = behind(proxy, pool_size=1, prepare_threshold=None).sync
+    face.save_context("s", said("a", "b", "c"))
+    before = proxy.round_trips
+    change(face)
+    assert proxy.round_trips == before + count
+    face.close()
+
+
 def plan_of(statement: str, types: str, arguments: str) -> str:
     ask("ANALYZE context_messages, context_sessions")
     setting = "SET plan_cache_mode = force_generic_plan"
     prepared = f"PREPARE load ({types}) AS {statement}"
-    import psycopg
-
     dsn = postgres_server().dsn("contextstore")
     with psycopg.connect(dsn, autocommit=True) as connection:
         for command in (setting, prepared):
@@ -565,6 +598,77 @@ def test_a_server_that_stays_away_is_an_error_in_time(proxy: Proxy) -> None:
     assert "postgres@" not in str(caught.value)
 
 
+@pytest.fixture
+def refusing() -> Iterator[Refusing]:
+    refusing = Refusing()
+    yield refusing
+    refusing.close()
+
+
+def on_ports(*ports: int, **options: Any) -> PostgresMemory:
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return PostgresMemory(f"postgresql://postgres@{hosts}/contextstore", **options)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_host_that_refuses_does_not_keep_from_waiting_for_another(
+    proxy: Proxy, refusing: Refusing, memory: PostgresMemory, is_first: bool
+) -> None:
+    memory.sync.save_context("s", said("a"))
+    ports = [refusing.port, proxy.port] if is_first else [proxy.port, refusing.port]
+    face = on_ports(*ports, timeout=10.0).sync
+    proxy.go_down()
+    threading.Timer(0.4, proxy.come_back).start()
+    assert ids(face.load_context("s")) == ["a"]
+    face.close()
+
+
+def test_where_every_host_refuses_nobody_waits(refusing: Refusing) -> None:
+    other = Refusing()
+    for ports in ([refusing.port], [refusing.port] * 2, [refusing.port, other.port]):
+        start = time.monotonic()
+        with pytest.raises(ConfigurationError) as caught:
+            on_ports(*ports).sync.load_context("s")
+        assert time.monotonic() - start < 5
+        assert "authentication failed" in str(caught.value.__cause__)
+    other.close()
+
+
+REFUSED = 'connection failed: FATAL:  password authentication failed for user "a"'
+AWAY = "connection failed: Connection refused\n\tIs the server running on that host?"
+
+
+def tried(*heard: Tuple[str, str, str, str]) -> str:
+    """Return what psycopg says where it tried several addresses."""
+    lines = [
+        f"- host: {host}, port: '{port}', hostaddr: '{address}': {text}"
+        for host, port, address, text in heard
+    ]
+    header = "Multiple connection attempts failed. All failures were:"
+    return "\n".join([heard[-1][-1], header, *lines])
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts", "is_refused"),
+    [
+        (REFUSED, 1, True),
+        (AWAY, 1, False),
+        # One of two names led to no address, and was not even tried.
+        (REFUSED, 2, False),
+        # A name with two addresses is one host, which may listen at one of them.
+        (tried(("'h'", "1", "::1", AWAY), ("'h'", "1", "127.0.0.1", REFUSED)), 1, True),
+        (tried(("'h'", "1", "::1", REFUSED), ("'i'", "1", "::2", REFUSED)), 2, True),
+        (tried(("'h'", "1", "::1", REFUSED), ("'h'", "2", "::1", AWAY)), 2, False),
+        (tried(("None", "1", "::1", AWAY), ("None", "1", "::2", REFUSED)), 1, False),
+    ],
+)
+def test_a_connection_is_refused_where_all_hosts_refuse_it(
+    text: str, hosts: int, is_refused: bool
+) -> None:
+    error = psycopg.OperationalError(text)
+    assert (failures.refusal(error, "here", hosts) is not None) == is_refused
+
+
 def test_a_server_that_says_nothing_is_an_error_in_time(
     proxy: Proxy, memory: PostgresMemory
 ) -> None:
@@ -629,8 +733,6 @@ def test_sessions_that_were_terminated_are_replaced(memory: PostgresMemory) -> N
 
 @contextlib.contextmanager
 def locked(session_id: str) -> Generator[None, None, None]:
-    import psycopg
-
     with psycopg.connect(postgres_server().dsn("contextstore")) as connection:
         connection.execute(
             "SELECT FROM context_sessions WHERE session_id = %s FOR UPDATE",
@@ -975,10 +1077,15 @@ def test_errors_name_the_database_and_no_password() -> None:
 def test_what_libpq_cannot_read_is_shown_to_nobody(dsn: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         PostgresMemory(dsn)
-    shown = "".join(traceback.format_exception_only(ConfigurationError, caught.value))
+    shown = carried_by(caught.value)
     assert "cret" not in shown
     assert "nonsense" not in shown
-    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_no_error_is_its_own_cause(memory: PostgresMemory) -> None:
+    with pytest.raises(SessionNotFoundError) as caught:
+        memory.sync.delete_session("nobody")
+    assert caught.value.__cause__ is None
 
 
 def test_a_location_names_every_host() -> None:

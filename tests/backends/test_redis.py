@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import threading
 import time
 from datetime import timedelta
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple, Type
 
 import pytest
+import redis
 
 from contextstore import (
     BusyError,
@@ -22,13 +24,14 @@ from contextstore import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from contextstore.backends.redis import index, scanning
+from contextstore.backends.redis import index, link, reading, scanning
 from contextstore.backends.redis.layout import Keys
 from contextstore.backends.redis.link import Answer, Link
-from contextstore.backends.redis.scripts import CHANGE
+from contextstore.backends.redis.scripts import CHANGE, DELETE
+from contextstore.backends.redis.servers import Servers
 from contextstore.testing.memory_suite import bare, message, numbered
 from tests.servers.proxy import Proxy
-from tests.servers.shared_valkey import valkey
+from tests.servers.shared_valkey import cluster, valkey
 from tests.servers.valkey import namespace
 
 
@@ -119,6 +122,45 @@ def test_a_load_that_another_client_comes_between_is_made_again(
     for change, after in steps:
         monkeypatch.setattr(Link, "glance", overtaken_by(change))
         assert face.load_context("s", k) == (after if k is None else after[-k:])
+
+
+CHANGES_AND_ROUND_TRIPS: List[Tuple[Callable[[Any], Any], int]] = [
+    (lambda face: face.append_context("new", [message(1)], create=True), 3),
+    (lambda face: face.save_context("new", numbered(1, 2)), 3),
+    (lambda face: face.save_context("s", numbered(1, 4)), 2),
+    (lambda face: face.save_context("s", numbered(1, 3)), 1),
+    (lambda face: face.update_interaction("s", "m2", {"content": "other"}), 2),
+    (lambda face: face.delete_interaction("s", "m3"), 2),
+    (lambda face: face.set_metadata("s", {"a": 1}), 3),
+    (lambda face: face.prune("s", keep_last=1), 2),
+    (lambda face: face.prune("s", older_than=-timedelta(hours=1)), 3),
+    (lambda face: face.fork_session("s", "t"), 5),
+    (lambda face: face.save_summaries("s", {"a": "b"}), 1),
+    (lambda face: face.delete_session("s"), 3),
+    (lambda face: face.erase(session_id="s"), 3),
+]
+
+
+@pytest.mark.parametrize(("change", "count"), CHANGES_AND_ROUND_TRIPS)
+def test_a_change_takes_as_many_round_trips_as_is_said(
+    change: Callable[[Any], Any],
+    count: int,
+    proxy: Proxy,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with behind(proxy, f"{name}-warm").sync as warm:
+        warm.save_context("s", numbered(1, 3))
+        change(warm)
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", numbered(1, 3))
+    memory.sync.list_sessions()
+    # What the index is told later nobody waits for.
+    monkeypatch.setattr(index.Index, "touch", lambda *_, **__: None)
+    before = proxy.round_trips
+    change(memory.sync)
+    assert proxy.round_trips - before == count
+    memory.sync.close()
 
 
 def test_callers_at_once_share_round_trips(proxy: Proxy, name: str) -> None:
@@ -395,8 +437,9 @@ def test_a_closed_object_says_so(name: str) -> None:
         lambda: memory.sync.verify(),
         lambda: asyncio.run(_loaded(memory)),
     ):
-        with pytest.raises(ClosedError):
+        with pytest.raises(ClosedError) as caught:
             attempt()
+        assert caught.value.__cause__ is None
     memory.sync.close()
 
 
@@ -520,6 +563,29 @@ def test_a_slow_network_only_takes_time(name: str, proxy: Proxy) -> None:
     memory.sync.close()
 
 
+@pytest.mark.parametrize("hosts", ["a,b", "b,a"])
+def test_a_host_that_refuses_does_not_keep_from_waiting_for_another(
+    hosts: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = RedisMemory(f"redis+cluster://{hosts}", namespace=name)
+    waited: List[float] = []
+
+    def ask_host(_: Any, host: Any, *__: Any) -> Any:
+        if host[0] == "a":
+            raise redis.AuthenticationError("WRONGPASS")
+        if not waited:
+            raise redis.ConnectionError
+        return [[0, 16383, [b"127.0.0.1", valkey().port]]]
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(Servers, "_ask", ask_host)
+    monkeypatch.setattr(link, "sleep", wait)
+    assert memory.sync.load_context("s") == []
+    memory.sync.close()
+
+
 def test_a_server_that_was_away_is_waited_for(name: str, proxy: Proxy) -> None:
     memory = behind(proxy, name)
     memory.sync.save_context("s", [message(1)])
@@ -528,6 +594,68 @@ def test_a_server_that_was_away_is_waited_for(name: str, proxy: Proxy) -> None:
     memory.sync.append_context("s", [message(2)])
     assert memory.sync.load_context("s") == numbered(1, 2)
     memory.sync.close()
+
+
+READS: List[Callable[[Any], Any]] = [
+    lambda memory: memory.load_context("s"),
+    lambda memory: memory.session_info("s"),
+    lambda memory: memory.list_sessions(),
+    lambda memory: memory.search_text("text"),
+    lambda memory: memory.verify(),
+]
+WRITES: List[Callable[[Any], Any]] = [
+    lambda memory: memory.append_context("s", [message(2)]),
+    lambda memory: memory.save_summaries("s", {"a": "b"}),
+]
+
+
+@pytest.mark.parametrize("call", [*READS, *WRITES])
+def test_only_a_write_says_that_something_may_have_been_stored(
+    call: Callable[[Any], Any], name: str, proxy: Proxy
+) -> None:
+    memory = behind(proxy, name, deadline=0.2)
+    memory.sync.save_context("s", [message(1)])
+    proxy.go_down()
+    with pytest.raises(UnavailableError, match="could not be reached") as caught:
+        call(memory.sync)
+    assert ("may have been stored" in str(caught.value)) == (call in WRITES)
+    assert ("stored" in str(caught.value)) == (call in WRITES)
+    memory.sync.close()
+
+
+def test_a_full_server_says_what_became_of_a_change(
+    name: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = behind(proxy, name)
+    memory.sync.save_context("s", [message(1)])
+    errors: List[Exception] = [redis.OutOfMemoryError()]
+
+    async def fail(*_: Any) -> None:
+        raise errors.pop()
+
+    monkeypatch.setattr(memory._room.link, "_try", fail)
+    with pytest.raises(UnavailableError, match="nothing was stored"):
+        memory.sync.append_context("s", [message(2)])
+    errors += [redis.OutOfMemoryError(), redis.ConnectionError()]
+    with pytest.raises(UnavailableError, match=r"full.*may have been stored"):
+        memory.sync.append_context("s", [message(2)])
+
+
+def test_a_deletion_that_leaves_its_id_in_the_index_says_that_it_was_done(
+    memory: RedisMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.sync.save_context("s", numbered(1, 3))
+
+    async def fail(*_: Any) -> None:
+        raise UnavailableError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(memory._room.link, "ask_all", fail)
+        with pytest.raises(UnavailableError, match="'s' was deleted") as caught:
+            memory.sync.erase(session_id="s")
+    assert caught.value.session_id == "s"
+    assert memory.sync.load_context("s") == []
+    assert memory.sync.list_sessions().sessions == []
 
 
 def test_a_backup_is_made_by_other_tools(memory: RedisMemory, tmp_path: Path) -> None:
@@ -561,6 +689,74 @@ def test_an_erasure_goes_on_where_another_deletes_the_same(
     receipt = memory.sync.erase(where={"user": "x"})
     assert (receipt.session_ids, receipt.message_count) == (("a", "c"), 2)
     assert memory.sync.load_context("c") == []
+
+
+def test_a_session_made_anew_between_a_look_and_the_deletion_is_deleted(
+    memory: RedisMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it had been made before the call: no answer was lost."""
+    memory.sync.save_context("s", numbered(1, 3))
+    look_at = "contextstore.backends.redis.writing.look_at"
+    look = reading.look_at
+
+    async def looked_and_made_anew(*arguments: Any) -> Any:
+        seen = await look(*arguments)
+        monkeypatch.setattr(look_at, look)
+        await memory.delete_session("s")
+        await memory.append_context("s", [message(1)], create=True)
+        return seen
+
+    monkeypatch.setattr(look_at, looked_and_made_anew)
+    assert memory.sync.erase(session_id="s").message_count == 1
+    assert memory.sync.load_context("s") == []
+
+
+def test_a_deletion_that_spares_a_session_writes_what_can_be_waited_for(
+    memory: RedisMemory, name: str
+) -> None:
+    memory.sync.save_context("s", numbered(1, 3))
+    keys = Keys.of(name, "s")
+    kept = [ask("DUMP", key) for key in keys]
+    for is_confirmed in (False, True):
+        before = changes_counted()
+        flag = "1" if is_confirmed else ""
+        said = ask("EVAL", DELETE.source, len(keys), *keys, flag, "another")
+        assert said == b"other"
+        assert changes_counted() == before + is_confirmed
+    assert [ask("DUMP", key) for key in keys] == kept
+
+
+def changes_counted() -> int:
+    found = re.search(r"changes_since_last_save:(\d+)", valkey().info("persistence"))
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.parametrize(("server", "count"), [(valkey, 1), (cluster, 3)])
+def test_each_server_is_asked_for_its_time_once_a_call(
+    server: Callable[[], Any], count: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = RedisMemory(server().url, namespace=name)
+    for number in range(20):
+        memory.sync.save_context(f"s{number}", numbered(1, 3))
+    asked: List[Any] = []
+    ask_of = Link.ask
+
+    async def noted(link: Link, request: Any, until: Any = None) -> Answer:
+        if request.command == ("TIME",):
+            asked.append(request)
+        return await ask_of(link, request, until)
+
+    monkeypatch.setattr(Link, "ask", noted)
+    assert memory.sync.prune(older_than=timedelta(hours=1)).removed == {}
+    assert len(asked) == count
+    assert len(memory.sync.prune(older_than=-timedelta(hours=1)).removed) == 20
+    assert len(asked) == 2 * count
+    memory.sync.prune("s1", older_than=timedelta(hours=1))
+    assert len(asked) == 2 * count + 1
+    memory.sync.prune(keep_last=1)
+    assert len(asked) == 2 * count + 1
+    memory.sync.close()
 
 
 def test_searches_ignore_accents_and_capitals(memory: RedisMemory) -> None:

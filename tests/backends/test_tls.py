@@ -5,17 +5,11 @@ from __future__ import annotations
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Dict, Iterator, Type
+from typing import Any, Dict, Iterator
 
 import pytest
 
-from contextstore import (
-    ConfigurationError,
-    ContextStoreError,
-    MemoryBackend,
-    UnavailableError,
-    open_memory,
-)
+from contextstore import ConfigurationError, MemoryBackend, open_memory
 from contextstore.testing.memory_suite import message
 from tests.servers.shared import database_of, postgres_server
 from tests.servers.shared_valkey import valkey
@@ -46,10 +40,10 @@ def works(memory: MemoryBackend, front: TlsFront) -> None:
     face.close()
 
 
-def refused(memory: MemoryBackend, kind: Type[ContextStoreError]) -> str:
+def refused(memory: MemoryBackend) -> str:
     """Return what is said of a connection that can never be made, and at once."""
     begun = time.monotonic()
-    with pytest.raises(kind) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         memory.sync.save_context("s", [message(1)])
     assert time.monotonic() - begun < 5
     assert "s3cret" not in "".join(traceback.format_exception(*_parts(caught.value)))
@@ -109,13 +103,13 @@ def test_a_postgres_that_nobody_vouches_for_is_refused_at_once(
     postgres: TlsFront, options: str
 ) -> None:
     memory = open_memory(dsn_of(postgres.port, options), partitions=4)
-    assert "certificate" in refused(memory, UnavailableError)
+    assert "certificate" in refused(memory)
 
 
 def test_a_postgres_without_tls_is_refused_at_once(tmp_path: Path) -> None:
     database_of(tmp_path)
     memory = open_memory(dsn_of(postgres_server().port, "sslmode=require"))
-    assert "TLS" in refused(memory, UnavailableError)
+    assert "TLS" in refused(memory)
 
 
 @pytest.mark.parametrize("options", ["", f"ssl_ca_certs={OTHER}"])
@@ -123,4 +117,4 @@ def test_a_redis_that_nobody_vouches_for_is_refused_at_once(
     redis: TlsFront, options: str
 ) -> None:
     url = f"rediss://app:s3cret@127.0.0.1:{redis.port}?{options}"
-    assert "certificate" in refused(open_memory(url), ConfigurationError)
+    assert "certificate" in refused(open_memory(url))

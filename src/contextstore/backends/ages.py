@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-from typing import Any, List, NamedTuple, Optional, Sequence, Set
+from datetime import datetime, timedelta
+from typing import Any, List, NamedTuple, Optional, Sequence, Set, Union
 
 from contextstore import messages
 from contextstore.backends.records import Record
 from contextstore.context.links import calls_of, results_of
 from contextstore.errors import InvalidInputError
 
+# Whatever reaches out of the years 1 to 9999 is a slip.
+_LONGEST = timedelta(days=366 * 9999)
 
-class Age(NamedTuple):
-    """Say what is old; a message is when each condition that is given holds.
+
+class Old(NamedTuple):
+    """Say which messages are old: those for which each condition that is given holds.
 
     Attributes:
         written_before: milliseconds since 1970: what the store wrote before.
         keep_last: what is not among the newest so many of its session.
-        older_than: milliseconds: what the store wrote longer ago, by its own clock.
-            ``by`` makes ``written_before`` of it.
     """
 
     written_before: Optional[int]
     keep_last: Optional[int]
-    older_than: Optional[int] = None
+
+
+class Age(NamedTuple):
+    """Say what a caller calls old; ``by`` says of it which messages are.
+
+    Attributes:
+        older_than: what the store wrote before a time, or so long ago.
+        keep_last: what is not among the newest so many of its session.
+    """
+
+    older_than: Union[datetime, timedelta, None]
+    keep_last: Optional[int]
 
     @classmethod
     def of(cls, older_than: Any, keep_last: Any) -> Age:
@@ -39,41 +51,46 @@ class Age(NamedTuple):
             )
         if keep_last is not None:
             keep_last = messages.validate_count(keep_last, "keep_last")
-        if isinstance(older_than, timedelta):
-            return cls(None, keep_last, _length(older_than))
-        return cls(None if older_than is None else _moment(older_than), keep_last)
+        if older_than is not None:
+            _refuse_no_age(older_than)
+        return cls(older_than, keep_last)
 
-    def by(self, now: int) -> Age:
-        """Return the same with nothing in it that hangs on a clock.
+    @property
+    def needs_clock(self) -> bool:
+        """Tell whether it is up to a clock which messages are old."""
+        return isinstance(self.older_than, timedelta)
+
+    def by(self, now: int) -> Old:
+        """Return which messages are old.
 
         Args:
             now: by the clock of who wrote the messages, in milliseconds since 1970;
-                that of who prunes them may be another.
+                that of who prunes them may be another. Any, where no clock is needed.
         """
-        if self.older_than is None:
-            return self
-        return Age(now - self.older_than, self.keep_last)
+        before: Optional[int] = None
+        if isinstance(self.older_than, timedelta):
+            before = now - self.older_than // timedelta(milliseconds=1)
+        elif self.older_than is not None:
+            before = int(self.older_than.timestamp() * 1000)
+        return Old(before, self.keep_last)
 
 
-def _moment(older_than: Any) -> int:
-    """Return milliseconds since 1970 for a time."""
-    if not isinstance(older_than, datetime) or older_than.tzinfo is None:
+def _refuse_no_age(older_than: Any) -> None:
+    """Refuse what is neither a time nor how long ago something was.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    if isinstance(older_than, timedelta):
+        if abs(older_than) > _LONGEST:
+            raise InvalidInputError(
+                "older_than is longer than the years 1 to 9999", path="older_than"
+            )
+    elif not isinstance(older_than, datetime) or older_than.tzinfo is None:
         raise InvalidInputError(
             "older_than has to be a timedelta, or a datetime with a time zone",
             path="older_than",
         )
-    return int(older_than.timestamp() * 1000)
-
-
-def _length(age: timedelta) -> int:
-    try:
-        # Only to see that there was such a time: whose clock counts is not known here.
-        _ = datetime.now(timezone.utc) - age
-    except OverflowError:
-        raise InvalidInputError(
-            "older_than reaches beyond the years 1 to 9999", path="older_than"
-        ) from None
-    return age // timedelta(milliseconds=1)
 
 
 def whole_groups(records: Sequence[Record], length: int) -> List[Record]:

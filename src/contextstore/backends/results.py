@@ -101,8 +101,10 @@ class EraseReceipt:
         message_count: how many messages they had.
         vector_count: how many vectors, where the backend keeps vectors too.
         purged: True where nothing of it is left in the files of the store; False where
-            traces may be: another program kept the log of the file from being emptied,
-            or the file could not be written anew, for damage or want of room.
+            traces may be. A file of SQLite has some where another program kept its log
+            from being emptied, or it could not be written anew, for damage or want of
+            room. A server always may, in its log, its snapshots and its backups, and
+            what a cache beside it says of itself counts as well.
     """
 
     session_ids: Tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, ClassVar, Dict, List, Optional, Sequence
 
-from contextstore._lifecycle import renew_after_fork
+from contextstore._lifecycle import OfThisProcess, renew_after_fork
 from contextstore.messages import (
     validate_message_id,
     validate_session_id,
@@ -29,13 +29,15 @@ __all__ = ["InMemoryEmbeddingStore"]
 Sessions = Dict[str, SessionVectors]
 
 
-class _Kept:
+class _Kept(OfThisProcess):
     """Be what a store and its views keep, and the lock on it.
 
     Attributes:
         models: the sessions of each model; one that holds nothing is not there, so
             that it may be filled again with another dimension.
     """
+
+    location = ":memory:"
 
     def __init__(self) -> None:
         self.models: Dict[str, Sessions] = {}

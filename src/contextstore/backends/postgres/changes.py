@@ -21,13 +21,15 @@ from typing import (
     TypeVar,
 )
 
+from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import expiring, rows
 from contextstore.backends.postgres.appending import columns
 from contextstore.backends.postgres.keys import Place, message_key
+from contextstore.backends.postgres.listing import metadata_of
 from contextstore.backends.postgres.rows import NOW, State, Stored
 from contextstore.backends.results import WriteResult
 from contextstore.backends.stamps import time_ordered_id
-from contextstore.errors import UnavailableError
+from contextstore.errors import SessionNotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from contextstore.backends.postgres.engine import Session
@@ -132,6 +134,7 @@ WITH held AS (
 )
 SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM vectors) FROM held"""
 _MOST_TRIES = 100
+_ANY = Filter()
 
 T = TypeVar("T")
 
@@ -311,28 +314,39 @@ class Changing(Generic[T]):
 class Deleting:
     """Be the deletion of one session, which survives a lost connection.
 
+    Repeated, it ends the session that it saw before its answer was lost, whatever
+    others wrote into that; one that was made anew since is not what the caller meant.
+
     Args:
         place: the session.
         all_vectors: whether vectors go that belong to no stored message, too.
+        wanted: what its metadata has to be like when it is deleted.
     """
 
-    def __init__(self, place: Place, *, all_vectors: bool) -> None:
+    def __init__(
+        self, place: Place, *, all_vectors: bool, wanted: Filter = _ANY
+    ) -> None:
         self._place = place
         self._all_vectors = all_vectors
+        self._wanted = wanted
         self._sent: Optional[State] = None
 
     async def run(self, session: Session) -> Tuple[int, int]:
         """Delete it, and return how many messages and vectors it had.
 
         Raises:
-            SessionNotFoundError: there is no such session.
+            SessionNotFoundError: there is no such session, or it is not one of those
+                that are wanted.
         """
         for _ in range(_MOST_TRIES):
-            state = await rows.find_state(session, self._place)
-            if state is None and self._sent is not None:
+            state, metadata, _ = await rows.load_metadata(session, self._place)
+            sent = self._sent
+            if sent and (state is None or state.created != sent.created):
                 # Gone by the deletion whose answer was lost, or by another one.
-                return self._sent.last - self._sent.pruned, 0
-            self._sent = state = rows.existing(state, self._place)
+                return sent.last - sent.pruned, 0
+            if state is None or not self._wants(metadata):
+                raise SessionNotFoundError.of(self._place.session_id)
+            self._sent = state
             values = {
                 "session": self._place.key,
                 "old_last": state.last,
@@ -345,5 +359,12 @@ class Deleting:
             found = await session.fetch(_DELETE, values)
             if found:
                 return found[0][0], found[0][1]
-            self._sent = None
+            # What an answer says now settles nothing of one that was lost before.
+            self._sent = sent
         raise self._place.overtaken()
+
+    def _wants(self, metadata: bytes) -> bool:
+        # Damaged metadata keeps nobody from deleting the session by its id.
+        return not self._wanted.metadata or self._wanted.admits(
+            metadata_of(self._place, metadata)
+        )

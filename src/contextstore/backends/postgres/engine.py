@@ -24,7 +24,7 @@ from typing import (
 )
 
 from contextstore._hop import running_loop
-from contextstore._lifecycle import renew_after_fork
+from contextstore._lifecycle import OfThisProcess, renew_after_fork
 from contextstore._optional import require
 from contextstore.backends.postgres import failures, schema
 from contextstore.backends.postgres.connections import Pool, cut, finish
@@ -132,7 +132,7 @@ class Session:
         await self._execute(statement)
 
 
-class Engine:
+class Engine(OfThisProcess):
     """Hold the pools of an object, one a loop, and repeat what a lost server cut off.
 
     Args:
@@ -178,7 +178,10 @@ class Engine:
                 return await self._try(work, deadline)
             except Exception as error:
                 if not self._passes(error, deadline):
-                    raise failures.translated(error, self.location) from error
+                    translated = failures.translated(error, self.location)
+                    if translated is error:
+                        raise
+                    raise translated from error
             await asyncio.sleep(_pause(tries))
             tries += 1
 
@@ -258,7 +261,7 @@ class Engine:
         pool = self._pools.get(loop)
         if pool is None:
             # The pools outlive this object until its finalizer: they may not hold it.
-            connect = partial(_connect, self._conninfo, self._options)
+            connect = partial(_connect, self._conninfo, self._options, self.location)
             pool = Pool(connect, self._options.pool_size)
             with self._lock:
                 ended = [item for item in self._pools.items() if item[0].is_closed()]
@@ -274,12 +277,24 @@ class Engine:
 _of_the_parent: List[Any] = []
 
 
-async def _connect(conninfo: str, options: Options) -> Connection:
-    connection: Connection = await failures.driver().AsyncConnection.connect(
-        conninfo,
-        autocommit=True,
-        prepare_threshold=options.prepare_threshold,
-    )
+async def _connect(conninfo: str, options: Options, location: str) -> Connection:
+    """Connect.
+
+    Raises:
+        ConfigurationError: none of the hosts will ever take the connection.
+    """
+    driver = failures.driver()
+    try:
+        connection: Connection = await driver.AsyncConnection.connect(
+            conninfo,
+            autocommit=True,
+            prepare_threshold=options.prepare_threshold,
+        )
+    except driver.OperationalError as error:
+        refusal = failures.refusal(error, location, len(set(_hosts_of(conninfo))))
+        if refusal is None:
+            raise
+        raise refusal from error
     # As text, which psycopg prefers, a list of bodies took 170 times as long to write.
     binary = require("psycopg.types.array", "postgres").ListBinaryDumper
     connection.adapters.register_dumper(list, binary)
@@ -355,10 +370,17 @@ def _parts_of(dsn: str) -> Optional[Dict[str, Any]]:
 def _location(dsn: str) -> str:
     """Return what errors call the database: hosts and name, never the password."""
     parts = require("psycopg.conninfo", "postgres").conninfo_to_dict(dsn)
-    hosts = str(parts.get("host") or "").split(",")
-    ports = str(parts.get("port") or "").split(",")
-    # One port stands for all hosts, and an empty one for the usual.
-    pairs = zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts))
-    bracketed = ((f"[{host}]" if ":" in host else host, port) for host, port in pairs)
+    bracketed = (
+        (f"[{host}]" if ":" in host else host, port) for host, port in _hosts_of(dsn)
+    )
     named = ",".join(f"{host}:{port}" if port else host for host, port in bracketed)
     return f"postgresql://{named}/{parts.get('dbname') or ''}"
+
+
+def _hosts_of(dsn: str) -> List[Tuple[str, str]]:
+    """Return the hosts that a DSN names, each with its port; "" for the usual."""
+    parts = require("psycopg.conninfo", "postgres").conninfo_to_dict(dsn)
+    hosts = str(parts.get("host") or "").split(",")
+    ports = str(parts.get("port") or "").split(",")
+    # One port stands for all hosts.
+    return list(zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts)))

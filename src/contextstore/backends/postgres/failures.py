@@ -5,11 +5,13 @@ The codes are those of https://www.postgresql.org/docs/current/errcodes-appendix
 
 from __future__ import annotations
 
-from typing import Any, Optional
+import re
+from typing import Any, Dict, List, Optional, Tuple
 
 from contextstore._optional import require
 from contextstore.errors import (
     BusyError,
+    ConfigurationError,
     ContextStoreError,
     CorruptDataError,
     StorageError,
@@ -39,6 +41,10 @@ _HOPELESS = (
     "does not exist",
     "no pg_hba.conf entry",
     "unsupported startup parameter",
+)
+# What psycopg writes before what it heard from an address, where it tried several.
+_TRIED = re.compile(
+    "^- host: (.+?), port: (.+?), hostaddr: (.+?): ", flags=re.MULTILINE
 )
 # No connection, no right to connect, no resources, no operator's leave, no disk.
 _CANNOT = ("08", "25006", "28", "3D", "42501", "53", "57", "58")
@@ -72,11 +78,52 @@ def is_away(error: BaseException) -> bool:
     """Tell whether an error says that the server cannot be reached, or not yet."""
     code = code_of(error)
     if code is None:
-        # libpq gives no code for what a server answers to a new connection.
-        hopeless = any(part in str(error) for part in _HOPELESS)
-        lost = isinstance(error, (driver().OperationalError, OSError))
-        return lost and not hopeless
+        return isinstance(error, (driver().OperationalError, OSError))
     return code in _AWAY or code.startswith(_AWAY_CLASS)
+
+
+def refusal(
+    error: BaseException, location: str, hosts: int
+) -> Optional[ConfigurationError]:
+    """Return the error for a connection that waiting does not bring about.
+
+    Args:
+        error: what connecting raised.
+        hosts: how many hosts were to be tried. As long as one of them may still take
+            the connection, it is not refused, whatever the others say.
+
+    Returns:
+        None where the connection may come about a little later.
+    """
+    # libpq gives no code for what a server answers to a new connection.
+    heard = _heard_from(str(error))
+    if len(heard) < hosts or not all(map(_is_hopeless, heard)):
+        return None
+    if any(part in str(error) for part in _UNTRUSTED):
+        return ConfigurationError(
+            f"{location} speaks no TLS, or shows a certificate that nobody vouches "
+            f"for; see the cause, and sslmode and sslrootcert in the DSN"
+        )
+    return ConfigurationError(
+        f"{location} refused the user, the password, the database or an option; see "
+        f"the cause, and mend the DSN (for an old pgbouncer, prepare_threshold=None)"
+    )
+
+
+def _heard_from(text: str) -> List[str]:
+    """Return what was heard from each host, whatever the number of its addresses."""
+    heard: Dict[Tuple[str, str], str] = {}
+    _, *tried = _TRIED.split(text)
+    parts = (tried[place::4] for place in range(4))
+    for host, port, address, said in zip(*parts):
+        # A DSN may give addresses alone.
+        name = (address if host == "None" else host, port)
+        heard[name] = heard.get(name, "") + said
+    return [*heard.values()] or [text]
+
+
+def _is_hopeless(said: str) -> bool:
+    return any(part in said for part in _HOPELESS)
 
 
 def is_overtaken(error: BaseException) -> bool:
@@ -126,12 +173,6 @@ def translated(error: BaseException, location: str) -> BaseException:
         )
     # Without a code it is about the connection, or about a value that never left.
     is_cut = code is None and isinstance(error, (driver().OperationalError, OSError))
-    if is_cut and any(part in str(error) for part in _UNTRUSTED):
-        return UnavailableError(
-            f"{location}: the server speaks no TLS, or shows a certificate that nobody "
-            f"vouches for; see the cause, and sslmode and sslrootcert in the DSN",
-            location=location,
-        )
     if is_cut or (code is not None and code.startswith(_CANNOT)):
         return unavailable(location, code or type(error).__name__)
     return StorageError(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
 from contextstore import messages
 from contextstore.backends import arguments
-from contextstore.backends.ages import Age
+from contextstore.backends.ages import Age, Old
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import (
@@ -85,12 +85,13 @@ class PostgresMemory(MemoryBackend):
         id_factory: Optional[IdFactory] = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        self._lifetime = _milliseconds(expire_after)
-        self._stamps = Stamps.of(id_factory, clock)
         options = Options.checked(dsn, timeout, pool_size, prepare_threshold)
+        # First, so that who pickles the object hears of it, and not of an id_factory.
         self._engine = Engine(options, partitions)
         self._appends = appending_together.lanes(self._engine)
         self._loads = loading.lanes(self._engine)
+        self._lifetime = _milliseconds(expire_after)
+        self._stamps = Stamps.of(id_factory, clock)
 
     @property
     def location(self) -> str:
@@ -315,13 +316,13 @@ class PostgresMemory(MemoryBackend):
         if session_id is not None:
             messages.validate_session_id(session_id)
         age = Age.of(older_than, keep_last)
-        if age.older_than is not None:
-            age = age.by(await rows.clock(self._engine))
+        now = await rows.clock(self._engine) if age.needs_clock else 0
+        wanted = age.by(now)
         names = [session_id] if session_id is not None else await self._all_ids()
         removed: Dict[str, Tuple[str, ...]] = {}
         for name in names:
             try:
-                gone = await self._prune(self._place(name), age, dry_run=dry_run)
+                gone = await self._prune(self._place(name), wanted, dry_run=dry_run)
             except SessionNotFoundError:
                 if session_id is not None:
                     raise
@@ -350,13 +351,14 @@ class PostgresMemory(MemoryBackend):
         erased: List[str] = []
         message_count = vector_count = 0
         for name in names:
-            deleting = Deleting(self._place(name), all_vectors=True)
+            place = self._place(name)
+            deleting = Deleting(place, all_vectors=True, wanted=wanted)
             try:
                 counts = await self._engine.do(deleting.run)
             except SessionNotFoundError:
                 if session_id is not None:
                     raise
-                # It was deleted after it was found.
+                # It was deleted, or given other metadata, after it was found.
                 continue
             erased.append(name)
             message_count += counts[0]
@@ -412,8 +414,10 @@ class PostgresMemory(MemoryBackend):
         """Close the connections; a call after this raises ClosedError."""
         self._engine.close()
 
-    async def _prune(self, place: Place, age: Age, *, dry_run: bool) -> Tuple[str, ...]:
-        plan = plans.prune(place, age)
+    async def _prune(
+        self, place: Place, wanted: Old, *, dry_run: bool
+    ) -> Tuple[str, ...]:
+        plan = plans.prune(place, wanted)
         if not dry_run:
             written = await self._engine.do(Changing(place, rows.load_all, plan).run)
             return written.removed

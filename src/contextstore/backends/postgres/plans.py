@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from contextstore import messages
-from contextstore.backends.ages import Age, whole_groups
+from contextstore.backends.ages import Old, whole_groups
 from contextstore.backends.filters import marks_of
 from contextstore.backends.postgres.changes import Change, making, rewriting
 from contextstore.backends.postgres.keys import Place
@@ -179,12 +179,12 @@ def fork(
     return plan
 
 
-def prune(place: Place, age: Age) -> Plan:
+def prune(place: Place, wanted: Old) -> Plan:
     """Remove what is old, and move the pinned messages of it before what stays."""
 
     def plan(state: Optional[State], stored: List[Stored]) -> Change:
         state = existing(state, place)
-        length = max(_length_of_old(stored, age), 0)
+        length = max(_length_of_old(stored, wanted), 0)
         old = stored[: len(whole_groups([one.record for one in stored], length))]
         gone = tuple(one.record.id for one in old if not one.record.pinned)
         if not gone:
@@ -212,15 +212,15 @@ def prune(place: Place, age: Age) -> Plan:
     return plan
 
 
-def _length_of_old(stored: Sequence[Stored], age: Age) -> int:
+def _length_of_old(stored: Sequence[Stored], wanted: Old) -> int:
     """Return how many messages from the first on are old."""
     length = len(stored)
-    if age.keep_last is not None:
-        length -= age.keep_last
-    if age.written_before is not None:
+    if wanted.keep_last is not None:
+        length -= wanted.keep_last
+    if wanted.written_before is not None:
         for place, one in enumerate(stored):
             # A pinned one stays anyway, and holds up no other.
-            if one.written >= age.written_before and not one.record.pinned:
+            if one.written >= wanted.written_before and not one.record.pinned:
                 return min(length, place)
     return length
 

@@ -25,7 +25,7 @@ NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 ALIVE = f"(lifetime IS NULL OR updated + lifetime > {NOW})"
 PINNED = 4
 
-_STATE = "last, pruned, changes, indexed, vectors, change::text, lifetime"
+_STATE = "last, pruned, changes, indexed, vectors, change::text, lifetime, created"
 _MESSAGE = "position, checksum, body, message_key::text, message_name, flags, written"
 _LOAD_STATE = f"""
 SELECT {_STATE} FROM context_sessions WHERE session = %(session)s::uuid AND {ALIVE}"""
@@ -77,6 +77,8 @@ class State(NamedTuple):
         vectors: how often vectors were added for its messages.
         change: names its newest change other than an append.
         lifetime: for how many milliseconds it outlives its newest write; None for ever.
+        created: when it was made, in milliseconds since 1970; with another time it is
+            another session of the same id.
     """
 
     last: int
@@ -86,6 +88,7 @@ class State(NamedTuple):
     vectors: int
     change: str
     lifetime: Optional[int]
+    created: int
 
     @property
     def version(self) -> int:

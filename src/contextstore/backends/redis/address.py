@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import unquote
 
 from contextstore._optional import require
@@ -59,15 +59,10 @@ class Address(NamedTuple):
             ConfigurationError: it is none, or has an option that redis-py refuses.
             MissingDependencyError: redis-py is not installed.
         """
-        redis = require("redis", "redis")
         parts = _Parts.of(url)
-        try:
-            pools = [
-                redis.ConnectionPool.from_url(parts.url_of(host), protocol=2)
-                for host in parts.hosts
-            ]
-        except (ValueError, TypeError):
-            raise _refusal(url) from None
+        pools = parts.pools()
+        if pools is None:
+            raise _refusal(url)
         settings = [dict(pool.connection_kwargs) for pool in pools]
         hosts = tuple(
             (one.pop("host", "localhost"), one.pop("port", 6379)) for one in settings
@@ -78,24 +73,20 @@ class Address(NamedTuple):
         shown = without_password(url)
         options = {**settings[0], **_FIXED}
         address = cls(parts.kind, hosts, parts.service, maker, options, shown)
-        address._try_options()
+        if not address._takes_options():
+            raise ConfigurationError(
+                f"{shown}: redis-py does not take the options after the question mark"
+            )
         return address
 
-    def _try_options(self) -> None:
-        """Make a connection that is never opened: redis-py refuses options only then.
-
-        Raises:
-            ConfigurationError: it does not take them.
-        """
+    def _takes_options(self) -> bool:
+        """Make a connection that is never opened, as redis-py refuses options then."""
         refusals = (TypeError, ValueError, AttributeError)
         try:
             self.connection(self.hosts[0], 1.0)
         except (*refusals, require("redis", "redis").RedisError):
-            # Its own text could quote a password.
-            raise ConfigurationError(
-                f"{self.shown}: redis-py does not take the options after the question "
-                f"mark"
-            ) from None
+            return False
+        return True
 
     def connection(self, host: Host, timeout: float, *, sentinel: bool = False) -> Any:
         """Make a connection of redis-py that is not open yet; it never retries.
@@ -166,9 +157,21 @@ class _Parts(NamedTuple):
             unquote(service),
         )
 
-    def url_of(self, host: str) -> str:
-        """Return the address of one host, as redis-py reads it."""
-        return f"{self.scheme}://{self.credentials}{host}{self.tail}"
+    def pools(self) -> Optional[List[Any]]:
+        """Return what redis-py makes of each host, or None where it takes one for none.
+
+        What it raises may quote a password, and is not to be the context of our error.
+        """
+        from_url = require("redis", "redis").ConnectionPool.from_url
+        try:
+            return [
+                from_url(
+                    f"{self.scheme}://{self.credentials}{host}{self.tail}", protocol=2
+                )
+                for host in self.hosts
+            ]
+        except (ValueError, TypeError):
+            return None
 
 
 def _without_fixed(query: str) -> str:

@@ -80,10 +80,16 @@ class Failures:
             return None
         return str(error.host), int(error.port)
 
-    def translated(self, error: BaseException) -> BaseException:
+    def translated(
+        self, error: BaseException, *, writes: bool, doubt: bool = False
+    ) -> BaseException:
         """Return the library's error for one of redis-py; the caller keeps the cause.
 
         What is none of redis-py's is returned as it is.
+
+        Args:
+            writes: whether what failed was to change anything.
+            doubt: whether it may have done so, as an answer to it was lost.
         """
         if isinstance(error, ContextStoreError):
             return error
@@ -112,25 +118,19 @@ class Failures:
                 f"{self._location} is busy with another script; try again",
                 location=self._location,
             )
-        fullness = self._fullness(error)
-        if fullness:
-            return UnavailableError(
-                f"{self._location} is full: {fullness}; nothing was stored: make room "
-                f"there, and repeat the call",
-                location=self._location,
-            )
-        if isinstance(error, self.driver.ResponseError) and not self.may_pass(error):
-            return UnavailableError(
-                f"{self._location} refused a command ({_first_word(error)}); nothing "
-                f"was stored",
-                location=self._location,
-            )
         return UnavailableError(
-            f"{self._location} could not be reached in time "
-            f"({type(error).__name__}); a change may have been stored or not: "
-            f"repeating the call with the same ids is safe",
+            f"{self._location} {self._hindrance(error)}; {_outcome(writes, doubt)}",
             location=self._location,
         )
+
+    def _hindrance(self, error: BaseException) -> str:
+        """Say why a server did not do its work."""
+        fullness = self._fullness(error)
+        if fullness:
+            return f"is full: {fullness}, so make room there"
+        if isinstance(error, self.driver.ResponseError) and not self.may_pass(error):
+            return f"refused a command ({_first_word(error)})"
+        return f"could not be reached in time ({type(error).__name__})"
 
     def _fullness(self, error: BaseException) -> str:
         """Say of what a server has too little; nothing where it has enough."""
@@ -147,6 +147,17 @@ class Failures:
             self.driver.NoPermissionError,
         )
         return isinstance(error, refusals) or _says(error, "NOAUTH", "WRONGPASS")
+
+
+def _outcome(writes: bool, doubt: bool) -> str:
+    if not writes:
+        return "see the cause, and repeat the call"
+    if doubt:
+        return (
+            "a change may have been stored or not: repeating the call with the same "
+            "ids is safe"
+        )
+    return "nothing was stored: see the cause, and repeat the call"
 
 
 def _is_untrusted(error: BaseException) -> bool:

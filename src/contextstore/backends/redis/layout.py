@@ -8,7 +8,8 @@ as it moves their slot.
 - ``...:h``, the head, a hash: ``v`` version, ``b`` the position before the first
   message, ``n`` how many there are, ``p`` the positions of pinned ones, ``c`` and ``u``
   when it was made and changed, ``m`` metadata, ``s`` summaries, ``t`` the token of the
-  last change that was no append;
+  last change that was no append, ``o`` the version that it began at, which no other
+  session of its id has;
 - ``...:m``, a list: an element a message;
 - ``...:i``, a hash: 16 bytes of digest of an id, and the position of its message.
 """

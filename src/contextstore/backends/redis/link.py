@@ -10,9 +10,19 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+)
 
 from contextstore._hop import call, sleep
+from contextstore._lifecycle import OfThisProcess
 from contextstore.backends.redis.address import Address
 from contextstore.backends.redis.failures import Failures
 from contextstore.backends.redis.lanes import Command
@@ -66,7 +76,7 @@ class Answer(NamedTuple):
     doubt: bool
 
 
-class Link:
+class Link(OfThisProcess):
     """Talk to the servers of one address, from any thread and any loop.
 
     Args:
@@ -169,6 +179,20 @@ class Link:
                 replies[place] = (await self.ask(requests[place])).value
         return replies
 
+    async def ask_servers(self, keys: Sequence[bytes], command: Command) -> List[Any]:
+        """Ask the server of each key something about itself, and each server once.
+
+        Returns:
+            What the server of each key replied, in their order.
+        """
+        requests = [Request(key, command) for key in keys]
+        replies: List[Any] = [None] * len(keys)
+        for places in (await self._by_node(requests)).values():
+            reply = (await self.ask(requests[places[0]])).value
+            for place in places:
+                replies[place] = reply
+        return replies
+
     async def ask_node(self, node: Node, command: Command) -> Any:
         """Ask one server something that is about itself, and changes nothing.
 
@@ -185,7 +209,7 @@ class Link:
             except Exception as error:
                 left = until - time.monotonic()
                 if self._closed or left <= 0 or not self._failures.may_pass(error):
-                    raise self._failures.translated(error) from error
+                    self._raise(error)
             await sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -211,7 +235,7 @@ class Link:
         try:
             await call(self._servers.refresh, self._servers.generation)
         except Exception as error:
-            raise self._failures.translated(error) from error
+            self._raise(error)
         return self._servers.primaries()
 
     def close(self) -> None:
@@ -252,10 +276,7 @@ class Link:
             return
         left = attempt.until - time.monotonic()
         if left <= 0 or not failures.may_pass(error):
-            translated = failures.translated(error)
-            if translated is error:
-                raise error
-            raise translated from error
+            self._raise(error, writes=request.writes, doubt=attempt.doubt)
         attempt.asking = failures.asked_for(error)
         if attempt.asking is not None:
             return
@@ -266,6 +287,15 @@ class Link:
         else:
             attempt.pause = _FIRST_PAUSE / 2
         await self._look_again(attempt)
+
+    def _raise(
+        self, error: Exception, *, writes: bool = False, doubt: bool = False
+    ) -> NoReturn:
+        """Raise the library's error for one of redis-py, and any other as it is."""
+        translated = self._failures.translated(error, writes=writes, doubt=doubt)
+        if translated is error:
+            raise error
+        raise translated from error
 
     async def _look_again(self, attempt: _Attempt) -> None:
         """Find out anew who holds what; where nobody tells, the old must do."""

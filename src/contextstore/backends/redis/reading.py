@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from contextstore import messages
 from contextstore.backends.filters import metadata_or_none
@@ -120,11 +120,38 @@ async def _head_field(room: Room, session_id: str, name: str) -> Optional[bytes]
     return value
 
 
-async def clock_of(room: Room, session_id: str) -> int:
-    """Return what the clock of the server of a session says, in milliseconds."""
+class Seen(NamedTuple):
+    """Be what a deletion has to know of a session.
+
+    Attributes:
+        origin: the version that it began at; empty where there is no session, or only
+            a damaged one.
+        size: how many messages it has.
+        metadata: encoded.
+    """
+
+    origin: bytes = b""
+    size: bytes = b"0"
+    metadata: bytes = b"{}"
+
+
+async def look_at(room: Room, session_id: str) -> Seen:
+    """Return what a deletion has to know of a session, damaged as it may be."""
     key = room.keys(session_id).head
-    (seconds, microseconds), _ = await room.link.ask(Request(key, ("TIME",)))
-    return int(seconds) * 1000 + int(microseconds) // 1000
+    try:
+        answer = await room.link.ask(Request(key, ("HMGET", key, "o", "n", "m")))
+    except CorruptDataError:
+        return Seen()
+    return Seen(*(value or unknown for value, unknown in zip(answer.value, Seen())))
+
+
+async def clocks_of(room: Room, session_ids: Sequence[str]) -> List[int]:
+    """Return what the clock of the server of each session says, in milliseconds."""
+    keys = [room.keys(session_id).head for session_id in session_ids]
+    return [
+        int(seconds) * 1000 + int(microseconds) // 1000
+        for seconds, microseconds in await room.link.ask_servers(keys, ("TIME",))
+    ]
 
 
 async def info(room: Room, session_id: str) -> SessionInfo:

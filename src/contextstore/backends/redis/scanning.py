@@ -19,7 +19,7 @@ from typing import (
 from contextstore.backends.ages import Age
 from contextstore.backends.filters import Filter
 from contextstore.backends.redis import layout, writing
-from contextstore.backends.redis.reading import infos
+from contextstore.backends.redis.reading import clocks_of, infos
 from contextstore.backends.redis.room import Room
 from contextstore.backends.results import (
     EraseReceipt,
@@ -70,10 +70,12 @@ async def prune(
         ids = [session_id]
     else:
         ids = await session_ids(room, Filter())
+    # Together, as a server has one clock, whatever the number of its sessions.
+    clocks = await clocks_of(room, ids) if age.needs_clock else [0] * len(ids)
     removed: Dict[str, Tuple[str, ...]] = {}
-    for one in ids:
+    for one, now in zip(ids, clocks):
         try:
-            gone = await writing.prune_session(room, one, age, dry_run=dry_run)
+            gone = await writing.prune_session(room, one, age.by(now), dry_run=dry_run)
         except SessionNotFoundError:
             if session_id is not None:
                 raise
@@ -94,11 +96,11 @@ async def erase(room: Room, session_id: Optional[str], wanted: Filter) -> EraseR
     count = 0
     for one in ids:
         try:
-            count += await writing.delete_session(room, one)
+            count += await writing.delete_session(room, one, wanted)
         except SessionNotFoundError:
             if session_id is not None:
                 raise
-            # Another deleted it after it was found.
+            # It was deleted, or given other metadata, after it was found.
             continue
         erased.append(one)
     # Snapshots and append-only files are the server's: it writes them anew later.

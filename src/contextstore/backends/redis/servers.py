@@ -125,16 +125,18 @@ class Servers(ABC):
     def _ask_any(self, hosts: Sequence[Host], *command: Any, **options: Any) -> Any:
         """Ask the first of some servers that has an answer."""
         driver = self._failures.driver
-        error: Exception = driver.ConnectionError("no server is known")
+        errors: List[Exception] = []
         for host in dict.fromkeys(hosts):
             try:
                 reply = self._ask(host, *command, **options)
-            except (driver.RedisError, OSError) as caught:
-                error = caught
+            except (driver.RedisError, OSError) as error:
+                errors.append(error)
                 continue
             if reply is not None:
                 return reply
-        raise error
+            errors.append(driver.ConnectionError("no server is known"))
+        # Whatever another refuses, one that is away may come.
+        raise next(filter(self._failures.may_pass, errors), errors[-1])
 
     def _is_reply(self, error: BaseException) -> bool:
         return isinstance(error, self._failures.driver.ResponseError)

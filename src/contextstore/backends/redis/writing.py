@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from contextstore import messages
-from contextstore.backends.ages import Age, whole_groups
+from contextstore.backends.ages import Old, whole_groups
+from contextstore.backends.filters import Filter, metadata_or_none
 from contextstore.backends.place import damaged
 from contextstore.backends.records import (
     Record,
@@ -21,7 +22,11 @@ from contextstore.backends.records import (
 )
 from contextstore.backends.redis import layout
 from contextstore.backends.redis.layout import Element
-from contextstore.backends.redis.reading import clock_of, load_summaries, metadata_of
+from contextstore.backends.redis.reading import (
+    load_summaries,
+    look_at,
+    metadata_of,
+)
 from contextstore.backends.redis.room import Change, Room, Snapshot, new_version
 from contextstore.backends.redis.scripts import APPEND, DELETE, SUMMARIZE
 from contextstore.backends.results import WriteResult
@@ -32,6 +37,8 @@ from contextstore.errors import (
     UnavailableError,
 )
 from contextstore.messages import Message
+
+_ANY = Filter()
 
 
 async def append(
@@ -163,14 +170,52 @@ def _pinned(records: Sequence[Record], last: int) -> List[int]:
     return [position for position, record in numbered if record.pinned]
 
 
-async def delete_session(room: Room, session_id: str) -> int:
-    """Delete a session, and return how many messages it had."""
-    answer = await room.run(DELETE, session_id, room.confirm)
-    _, *count = answer.value.split()
-    if not count and not answer.doubt:
-        raise SessionNotFoundError.of(session_id)
-    await room.index.drop([session_id])
-    return int(count[0]) if count else 0
+async def delete_session(room: Room, session_id: str, wanted: Filter = _ANY) -> int:
+    """Delete a session, and return how many messages it had.
+
+    Repeated after a lost answer, the script ends the session that was seen before, and
+    none that was made anew since.
+
+    Args:
+        wanted: what its metadata has to be like.
+
+    Raises:
+        SessionNotFoundError: there is no such session.
+    """
+    patience = room.patience(session_id)
+    while True:
+        seen = await look_at(room, session_id)
+        if wanted.metadata and not wanted.admits(metadata_or_none(seen.metadata) or {}):
+            raise SessionNotFoundError.of(session_id)
+        answer = await room.run(DELETE, session_id, room.confirm, seen.origin)
+        said, *count = answer.value.split()
+        if answer.doubt or said == b"ok":
+            break
+        if said == b"missing":
+            raise SessionNotFoundError.of(session_id)
+        patience.check()
+    if said != b"other":
+        # Else it leads to the session that was made anew.
+        await _drop_from_index(room, session_id)
+    return int(count[0] if count else seen.size)
+
+
+async def _drop_from_index(room: Room, session_id: str) -> None:
+    """Take the id of a session that was deleted out of the index.
+
+    Raises:
+        UnavailableError: that failed; nobody sees the session all the same.
+    """
+    try:
+        await room.index.drop([session_id])
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"{room.link.location}: session {session_id!r} was deleted, but its id is "
+            f"still in the index of sessions; see the cause, and call list_sessions(), "
+            f"which takes out what is gone",
+            location=room.link.location,
+            session_id=session_id,
+        ) from error
 
 
 async def delete_interaction(
@@ -309,19 +354,17 @@ async def fork(
 
 
 async def prune_session(
-    room: Room, session_id: str, age: Age, *, dry_run: bool
+    room: Room, session_id: str, wanted: Old, *, dry_run: bool
 ) -> Tuple[str, ...]:
     """Remove what is old from one session, and return the ids of what went."""
     patience = room.patience(session_id)
-    if age.older_than is not None:
-        age = age.by(await clock_of(room, session_id))
     while True:
         seen = await room.read(session_id, "last", "")
         if seen is None:
             raise SessionNotFoundError.of(session_id)
         stored = room.elements(session_id, seen)
         records = [one.record for one in stored]
-        old = stored[: len(whole_groups(records, _count_of_old(stored, age)))]
+        old = stored[: len(whole_groups(records, _count_of_old(stored, wanted)))]
         gone = tuple(one.record.id for one in old if not one.record.pinned)
         if not gone or dry_run:
             return gone
@@ -330,14 +373,14 @@ async def prune_session(
         patience.check()
 
 
-def _count_of_old(stored: Sequence[Element], age: Age) -> int:
+def _count_of_old(stored: Sequence[Element], wanted: Old) -> int:
     count = len(stored)
-    if age.keep_last is not None:
-        count = max(0, count - age.keep_last)
-    if age.written_before is not None:
+    if wanted.keep_last is not None:
+        count = max(0, count - wanted.keep_last)
+    if wanted.written_before is not None:
         for place, one in enumerate(stored[:count]):
             # A pinned one stays anyway, and holds up no other.
-            if one.written >= age.written_before and not one.record.pinned:
+            if one.written >= wanted.written_before and not one.record.pinned:
                 return place
     return count
 

@@ -75,8 +75,9 @@ class SQLiteMemory(MemoryBackend):
         id_factory: Optional[IdFactory] = None,
         clock: Optional[Clock] = None,
     ) -> None:
-        self._stamps = Stamps.of(id_factory, clock)
+        # First, so that who pickles the object hears of it, and not of an id_factory.
         self._lease = Lease(absolute_path(path), durability)
+        self._stamps = Stamps.of(id_factory, clock)
         weakref.finalize(self, self._lease.drop)
 
     def __repr__(self) -> str:
@@ -307,7 +308,7 @@ class SQLiteMemory(MemoryBackend):
                     if session_id is not None
                     else None
                 ),
-                age=Age.of(older_than, keep_last).by(rows.now()),
+                wanted=Age.of(older_than, keep_last).by(rows.now()),
                 dry_run=dry_run,
             )
         )

@@ -6,7 +6,7 @@ import sqlite3
 from itertools import groupby
 from typing import Dict, Optional, Sequence, Tuple
 
-from contextstore.backends.ages import Age, whole_groups
+from contextstore.backends.ages import Old, whole_groups
 from contextstore.backends.filters import Filter
 from contextstore.backends.place import Place
 from contextstore.backends.records import Record
@@ -20,7 +20,7 @@ def prune(
     connection: sqlite3.Connection,
     location: str,
     session_id: Optional[str],
-    age: Age,
+    wanted: Old,
     *,
     dry_run: bool,
 ) -> PruneResult:
@@ -32,17 +32,17 @@ def prune(
     removed: Dict[str, Tuple[str, ...]] = {}
     for name in ids:
         place = Place(location, name)
-        gone = _prune_session(connection, place, age, dry_run=dry_run)
+        gone = _prune_session(connection, place, wanted, dry_run=dry_run)
         if gone:
             removed[name] = gone
     return PruneResult(removed, dry_run)
 
 
 def _prune_session(
-    connection: sqlite3.Connection, place: Place, age: Age, *, dry_run: bool
+    connection: sqlite3.Connection, place: Place, wanted: Old, *, dry_run: bool
 ) -> Tuple[str, ...]:
     session = rows.existing_session(connection, place.session_id)
-    cut = _last_old(connection, session, age)
+    cut = _last_old(connection, session, wanted)
     if cut <= session.pruned:
         return ()
     records = rows.load_records(connection, place, session)
@@ -53,17 +53,17 @@ def _prune_session(
     return gone
 
 
-def _last_old(connection: sqlite3.Connection, session: SessionRow, age: Age) -> int:
+def _last_old(connection: sqlite3.Connection, session: SessionRow, wanted: Old) -> int:
     """Return the position up to which messages are old."""
     cut = session.last
-    if age.keep_last is not None:
-        cut -= age.keep_last
-    if age.written_before is not None:
+    if wanted.keep_last is not None:
+        cut -= wanted.keep_last
+    if wanted.written_before is not None:
         (young,) = connection.execute(
             "SELECT min(position) FROM context_messages"
             # A pinned one stays anyway, and holds up no other.
             " WHERE session = ? AND written >= ? AND pinned = 0",
-            (session.number, age.written_before),
+            (session.number, wanted.written_before),
         ).fetchone()
         cut = cut if young is None else min(cut, young - 1)
     return cut

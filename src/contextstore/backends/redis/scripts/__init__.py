@@ -1,4 +1,14 @@
-"""Hold the scripts that the servers run, each written once for all kinds of server."""
+"""Hold the scripts that the servers run, each written once for all kinds of server.
+
+What more than one of them does has its reason here:
+
+- The time of a change never goes back, as the server before a failover may have been
+  ahead. What expires does so by the clock as it is.
+- Where the time to live is left as it is, keys that are new, or were emptied, get that
+  of the head, which may have to expire.
+- A repeat that finds nothing left to do writes something all the same, at least where a
+  confirmation is asked for: WAIT counts from the last write of a connection.
+"""
 
 from __future__ import annotations
 

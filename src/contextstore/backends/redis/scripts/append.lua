@@ -8,6 +8,7 @@
 -- "headless" where the server lost a key of the session; or, where an id is stored with
 -- other bytes, {"known", index, position, element, ...}. One text is read in a third of
 -- the time of four values.
+-- What it has in common with other scripts is explained in __init__.py.
 local HEADER = 10 -- position and time, which only this side can know
 
 local head = redis.call('HMGET', KEYS[1], 'v', 'b', 'n', 'p', 'u')
@@ -54,12 +55,9 @@ end
 
 local time = redis.call('TIME')
 local clock = time[1] * 1000 + math.floor(time[2] / 1000)
--- Never back: the server before a failover may have been ahead. What expires does so by
--- the clock as it is.
 local now = math.max(clock, tonumber(head[5] or 0))
 if #fresh == 0 and not created then
   if ARGV[4] == '1' then
-    -- WAIT counts from the last write of a connection, so there has to be one.
     redis.call('HSET', KEYS[1], 'v', before)
   end
   return string.format('ok %s %s %.0f', before, before, now)
@@ -87,7 +85,7 @@ end
 local version = string.format('%.0f', before + #fresh)
 redis.call('HSET', KEYS[1], 'v', version, 'n', count + #fresh, 'u', now)
 if created then
-  redis.call('HSET', KEYS[1], 'b', 0, 'c', now, 'm', '{}')
+  redis.call('HSET', KEYS[1], 'b', 0, 'c', now, 'm', '{}', 'o', ARGV[2])
 end
 if pinned ~= (head[4] or '') then
   redis.call('HSET', KEYS[1], 'p', pinned)
@@ -97,7 +95,6 @@ if ARGV[3] ~= '' then
     redis.call('PEXPIREAT', key, string.format('%.0f', clock + ARGV[3]))
   end
 elseif count == 0 and not created then
-  -- The head may have to expire: the keys that are new go with it.
   local left = redis.call('PTTL', KEYS[1])
   for _, key in ipairs(left > 0 and KEYS or {}) do
     redis.call('PEXPIREAT', key, string.format('%.0f', clock + left))

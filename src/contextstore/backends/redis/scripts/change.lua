@@ -13,14 +13,13 @@
 --            then what is added: digest, seal, flags, body each
 -- Gives "ok <version> <time>", "stale" where the session changed meanwhile, or
 -- "headless" where the server lost a key of it.
+-- What it has in common with other scripts is explained in __init__.py.
 local time = redis.call('TIME')
 local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 local head = redis.call('HMGET', KEYS[1], 'v', 't', 'n', 'u')
--- Never back: the server before a failover may have been ahead. What expires does so by
--- the clock as it is.
 local now = math.max(clock, tonumber(head[4] or 0))
 if head[1] and head[2] == ARGV[2] then
-  -- A repeat of what was done. WAIT needs a write to count from.
+  -- A repeat of what was done.
   redis.call('HSET', KEYS[1], 't', ARGV[2])
   return string.format('ok %s %.0f', head[1], now)
 end
@@ -73,7 +72,7 @@ end
 redis.call('HSET', KEYS[1], 'v', ARGV[3], 'b', base, 'n', count, 'u', now,
   'p', ARGV[5], 't', ARGV[2])
 if not head[1] then
-  redis.call('HSET', KEYS[1], 'c', now, 'm', '{}')
+  redis.call('HSET', KEYS[1], 'c', now, 'm', '{}', 'o', ARGV[3])
 end
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'm', ARGV[6])
@@ -86,7 +85,6 @@ if ARGV[7] ~= '' then
     redis.call('PEXPIREAT', key, string.format('%.0f', clock + ARGV[7]))
   end
 else
-  -- The head may have to expire: a key that is new, or was emptied, goes with it.
   local left = redis.call('PTTL', KEYS[1])
   for _, key in ipairs(left > 0 and KEYS or {}) do
     redis.call('PEXPIREAT', key, string.format('%.0f', clock + left))
