@@ -224,6 +224,21 @@ def test_the_index_is_repaired_and_not_trusted(memory: RedisMemory, name: str) -
     assert sorted(one.session_id for one in listed.sessions) == ["s0", "s2", "s3", "s4"]
 
 
+def test_the_last_change_reaches_the_index_though_none_follows(
+    memory: RedisMemory, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_LONGEST", 0.2)
+    for one in ("s", "t"):
+        memory.sync.save_context(one, [message(1)])
+    memory.sync.list_sessions()
+    memory.sync.append_context("s", [message(2)])
+    with RedisMemory(valkey().url, namespace=name).sync as other:
+        until = time.monotonic() + 10.0
+        while other.list_sessions(limit=1).sessions[0].session_id != "s":
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
 def in_one_bucket(name: str, count: int) -> List[str]:
     """Return ids of sessions that one set of the index has."""
     buckets = index.Index(Link.__new__(Link), name)

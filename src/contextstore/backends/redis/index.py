@@ -11,11 +11,12 @@ from __future__ import annotations
 import heapq
 import threading
 import time
+import weakref
 from concurrent.futures import Future
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from zlib import crc32
 
-from contextstore._hop import settled
+from contextstore._hop import OwnThread, settled
 from contextstore.backends.redis.link import Link, Request
 from contextstore.backends.redis.scripts import ENTRIES, FORGET
 
@@ -84,10 +85,12 @@ class Index:
         """
         with self._lock:
             self._touched[session_id] = changed
-            elapsed = time.monotonic() - self._flushed
-            if not at_once and elapsed < _LONGEST and len(self._touched) < _MOST:
-                return
-            self._post()
+            left = self._flushed + _LONGEST - time.monotonic()
+            if at_once or left <= 0 or len(self._touched) >= _MOST:
+                self._post()
+            elif len(self._touched) == 1:
+                # Perhaps nobody writes after this one, and takes it along.
+                _post_later(self, left)
 
     async def flush(self) -> None:
         """Tell the servers what was changed, before the index is read."""
@@ -147,6 +150,23 @@ class Index:
             Request(key, ("ZADD", key, "LT", *members))
             for key, members in by_bucket.items()
         ]
+
+
+def _post_later(index: Index, seconds: float) -> None:
+    """Let an index tell the servers some time, if it is still there then."""
+    reference = weakref.ref(index)
+
+    def post() -> None:
+        time.sleep(seconds)
+        left = reference()
+        if left is not None:
+            left.post()
+
+    try:
+        OwnThread(post, "contextstore-redis-index").start()
+    except RuntimeError:
+        # The program ends; what is stored is stored, and verify mends the index.
+        return
 
 
 class PageReader:
