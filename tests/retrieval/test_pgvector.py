@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 import pytest
 
 from contextstore import InMemoryEmbeddingStore, PgVectorStore, PostgresMemory
+from contextstore.backends.postgres.vector_rows import VectorPlace
 from contextstore.errors import CorruptDataError, InvalidInputError
 from tests.servers.shared import database_of, need_pgvector, postgres_server
 
@@ -168,6 +169,66 @@ def test_a_database_put_back_to_a_backup_is_read_anew(vectors: PgVectorStore) ->
     )
     assert [item.message_id for item in store.search("s", EAST, 9)] == ["a"]
     store.close()
+
+
+PUT_ASIDE = """
+CREATE TABLE vectors_aside AS SELECT * FROM context_vectors;
+CREATE TABLE heads_aside AS SELECT * FROM context_vector_sessions"""
+PUT_BACK = """
+DELETE FROM context_vectors; DELETE FROM context_vector_sessions;
+INSERT INTO context_vectors SELECT * FROM vectors_aside;
+INSERT INTO context_vector_sessions SELECT * FROM heads_aside;
+DROP TABLE vectors_aside; DROP TABLE heads_aside"""
+
+
+@pytest.mark.parametrize("lost", ["+c", "-a", "-a +a", "+c -c"])
+@pytest.mark.parametrize("instead", ["+d", "-b", "+d +c", "-b +d", "+d -d"])
+def test_a_backup_that_was_written_on_is_read_anew(
+    vectors: PgVectorStore, dsn: str, lost: str, instead: str
+) -> None:
+    one, other = vectors.sync, PgVectorStore(dsn).sync
+
+    def write(changes: str) -> None:
+        for sign, name in changes.split():
+            if sign == "+":
+                other.add("s", name, EAST, None)
+            else:
+                other.delete("s", [name])
+
+    write("+a +b")
+    postgres_server().ask(PUT_ASIDE, "contextstore")
+    write(lost)
+    one.search("s", EAST, 9)
+    postgres_server().ask(PUT_BACK, "contextstore")
+    write(instead)
+    found = [item.message_id for item in one.search("s", EAST, 9)]
+    assert found == other.message_ids("s")
+    one.close()
+    other.close()
+
+
+def test_what_is_added_alone_is_read_however_a_session_changed(
+    vectors: PgVectorStore, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removal of the newest vector leaves one to go on from."""
+    one, other = vectors.sync, PgVectorStore(dsn).sync
+    other.add_many("s", [(name, EAST, None) for name in "abc"])
+    other.delete("s", ["c"])
+    one.search("s", EAST, 9)
+    read: List[str] = []
+    opened = VectorPlace.opened
+
+    def spying(*row: Any) -> Any:
+        read.append(row[3] or row[2])
+        return opened(*row)
+
+    monkeypatch.setattr(VectorPlace, "opened", spying)
+    one.search("s", EAST, 9)
+    other.add("s", "d", EAST, None)
+    assert [item.message_id for item in one.search("s", EAST, 9)] == ["a", "b", "d"]
+    assert read == ["d"]
+    one.close()
+    other.close()
 
 
 def test_all_sessions_are_searched_by_an_index(vectors: PgVectorStore) -> None:

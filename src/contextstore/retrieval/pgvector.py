@@ -13,7 +13,8 @@ from contextstore.backends.postgres.engine import Engine, Options
 from contextstore.backends.postgres.keys import Place
 from contextstore.backends.postgres.vector_rows import (
     NOTHING,
-    Head,
+    Held,
+    Loaded,
     StoredVector,
     VectorPlace,
 )
@@ -53,28 +54,28 @@ class HeldSession:
 
     Attributes:
         lock: held by whoever uses ``vectors``.
-        head: the state; NOTHING where nothing is held.
+        state: which vectors these are.
         vectors: the vectors at that state.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.head = NOTHING
+        self.state = NOTHING
         self.vectors = SessionVectors(1)
 
-    def bring_to(self, asked: Head, head: Head, rows: Sequence[StoredVector]) -> bool:
+    def bring_to(self, asked: Held, loaded: Loaded) -> bool:
         """Add what came since a state; False where another one is held by now."""
         with self.lock:
-            if self.head != asked:
+            if self.state != asked:
                 return False
-            if not head.extends(asked):
-                self.vectors = SessionVectors(head.dimension)
+            if loaded.is_whole:
+                self.vectors = SessionVectors(loaded.head.dimension)
             # What is half applied is nothing to go on from.
-            self.head = NOTHING
-            for message_id, metadata, vector in rows:
+            self.state = NOTHING
+            for message_id, metadata, vector in loaded.rows:
                 kept = messages.decode(metadata)
                 self.vectors.put(message_id, from_bytes(vector), kept)
-            self.head = head
+            self.state = Held(loaded.head, loaded.newest)
             return True
 
     @property
@@ -276,7 +277,7 @@ class PgVectorStore(VectorStore):
         looking._looked_at = await self._as_they_are(session_ids)
         dimension: Optional[int] = None
         for held in looking._looked_at.values():
-            dimension = held.head.dimension
+            dimension = held.state.head.dimension
         if dimension is None and query_vectors:
             dimension = await vector_rows.dimension_of(self._engine, self._model)
         for vector in query_vectors:
@@ -289,13 +290,13 @@ class PgVectorStore(VectorStore):
         wanted = list(dict.fromkeys(session_ids))
         while wanted:
             helds = [self._held.at(self._model, one) for one in wanted]
-            asked = [held.head for held in helds]
+            asked = [held.state for held in helds]
             places = [self._place(one) for one in wanted]
             loaded = await vector_rows.load(self._engine, places, asked)
             overtaken: List[str] = []
-            for number, (head, rows) in loaded.items():
+            for number, found in loaded.items():
                 held = helds[number]
-                if not held.bring_to(asked[number], head, rows):
+                if not held.bring_to(asked[number], found):
                     overtaken.append(wanted[number])
                 elif len(held.vectors):
                     current[wanted[number]] = held
