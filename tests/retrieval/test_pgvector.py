@@ -9,9 +9,16 @@ from typing import Any, List
 
 import pytest
 
-from contextstore import InMemoryEmbeddingStore, PgVectorStore, PostgresMemory
+from contextstore import (
+    InMemoryEmbeddingStore,
+    PgVectorStore,
+    PostgresMemory,
+    SessionStore,
+    SessionStoreConfig,
+)
 from contextstore.backends.postgres.vector_rows import VectorPlace
-from contextstore.errors import CorruptDataError, InvalidInputError
+from contextstore.embedders import HashingEmbedder
+from contextstore.errors import CorruptDataError, EmbeddingError, InvalidInputError
 from tests.servers.shared import database_of, need_pgvector, postgres_server
 
 EAST, NORTH = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
@@ -129,6 +136,33 @@ def test_no_vector_is_kept_of_a_message_that_is_gone(
     assert asyncio.run(crossing()) == []
 
 
+def test_a_store_that_is_led_to_other_tables_than_the_messages_says_so(
+    dsn: str,
+) -> None:
+    server = postgres_server()
+    server.ask("CREATE SCHEMA IF NOT EXISTS chat", "contextstore")
+    elsewhere = f"{dsn}?options=-csearch_path%3Dchat"
+    for memory, beside in ((elsewhere, False), (elsewhere, True), (dsn, True)):
+        chat = PostgresMemory(memory, partitions=1)
+        vectors = PgVectorStore(memory if beside else dsn, partitions=1)
+        config = SessionStoreConfig(embed_fn=HashingEmbedder(16), auto_embed=True)
+        store = SessionStore(chat, vectors, config).sync
+        store.save_context("s", said("a"))
+        if beside:
+            store.wait_for_embeddings()
+            assert [item.message_id for item in store.retrieve_relevant("s", "a")]
+            assert vectors.for_model(HashingEmbedder(16).name).sync.message_ids("s")
+        else:
+            with pytest.raises(EmbeddingError, match="search_path") as caught:
+                store.wait_for_embeddings()
+            assert isinstance(caught.value.__cause__, EmbeddingError)
+        chat.sync.delete_session("s")
+        assert vectors.sync.message_ids("s") == []
+        for part in (chat, vectors):
+            part.sync.close()
+    server.ask("DROP SCHEMA chat CASCADE", "contextstore")
+
+
 def test_one_model_has_one_dimension(vectors: PgVectorStore) -> None:
     store = vectors.sync
     store.add("s", "a", EAST, None)
@@ -189,11 +223,11 @@ def test_a_backup_that_was_written_on_is_read_anew(
     one, other = vectors.sync, PgVectorStore(dsn).sync
 
     def write(changes: str) -> None:
-        for sign, name in changes.split():
-            if sign == "+":
-                other.add("s", name, EAST, None)
+        for change in changes.split():
+            if change[0] == "+":
+                other.add("s", change[1:], EAST, None)
             else:
-                other.delete("s", [name])
+                other.delete("s", [change[1:]])
 
     write("+a +b")
     postgres_server().ask(PUT_ASIDE, "contextstore")

@@ -149,7 +149,9 @@ class PgVectorStore(VectorStore):
         options = Options.checked(dsn, timeout, pool_size, prepare_threshold)
         self._engine = Engine(options, partitions)
         self._held = HeldSessions(cache_bytes)
-        self._only_of_messages = False
+        # Whose messages alone have vectors here, and whether their table was seen.
+        self._messages: Optional[PostgresMemory] = None
+        self._is_beside = False
         # The sessions that a search looks at, while it looks.
         self._looked_at: Dict[str, HeldSession] = {}
 
@@ -157,12 +159,14 @@ class PgVectorStore(VectorStore):
         """Return this store, which keeps no vector of a message that is gone.
 
         That is so where the messages are in this database; else it is the store itself.
+        To add raises ConfigurationError where the two find other tables in the
+        database, by their ``search_path``: nothing would lie beside the messages.
         """
         here = self._engine.location
         if not (isinstance(memory, PostgresMemory) and memory.location == here):
             return self
         view = copy.copy(self)
-        view._only_of_messages = view._is_view = True
+        view._messages, view._is_view = memory, True
         return view
 
     async def has_embedding(self, session_id: str, message_id: str) -> bool:
@@ -307,6 +311,7 @@ class PgVectorStore(VectorStore):
     async def _keep(
         self, session_id: str, dimension: int, vectors: List[UnitVector]
     ) -> None:
+        await self._refuse_other_tables()
         other = await vector_rows.keep(
             self._engine,
             self._place(session_id),
@@ -315,9 +320,26 @@ class PgVectorStore(VectorStore):
                 (message_id, messages.encode(metadata), to_bytes(components))
                 for message_id, components, metadata in vectors
             ],
-            of_messages=self._only_of_messages,
+            of_messages=self._messages is not None,
         )
         check_dimension(other, dimension)
+
+    async def _refuse_other_tables(self) -> None:
+        """Refuse to keep vectors where their messages are not.
+
+        Raises:
+            ConfigurationError: the memory has its tables elsewhere in the database.
+        """
+        if self._messages is None or self._is_beside:
+            return
+        there = await self._messages.messages_table()
+        if there != await vector_rows.messages_table(self._engine):
+            raise ConfigurationError(
+                f"{self._engine.location}: this PgVectorStore finds other tables there "
+                f"than the PostgresMemory does, so that no vector would lie beside its "
+                f"message: give both the same user and search_path"
+            )
+        self._is_beside = True
 
     async def _discard(self, session_id: str, message_ids: List[str]) -> None:
         place = self._place(session_id).place

@@ -383,7 +383,9 @@ def _failure(
     error: Exception, session_id: str, missing: Sequence[Entry]
 ) -> EmbeddingError:
     text = str(error)
-    if not isinstance(error, EmbeddingError):
+    if isinstance(error, ConfigurationError):
+        text = f"the vectors could not be kept: {error}"
+    elif not isinstance(error, EmbeddingError):
         text = f"the vectors could not be kept ({type(error).__name__}; see the cause)"
     return EmbeddingError(
         text, session_id=session_id, message_ids=[entry.message_id for entry in missing]

@@ -309,6 +309,13 @@ def _loaded(place: VectorPlace, held: Held, found: Sequence[Row]) -> Optional[Lo
     return Loaded(state, newest, rows, is_whole=not known)
 
 
+async def messages_table(engine: Engine) -> int:
+    """Return the number that the database has for the table of the messages."""
+    statement = "SELECT 'context_messages'::regclass::oid::bigint"
+    ((number,),) = await engine.fetch(statement, {})
+    return int(number)
+
+
 async def dimension_of(engine: Engine, model: str) -> Optional[int]:
     """Return the dimension of all vectors of a model; None where there are none."""
     found = await engine.fetch(_DIMENSION, {"model": model})
