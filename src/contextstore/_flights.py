@@ -23,8 +23,6 @@ from contextstore._lifecycle import renew_after_fork
 
 __all__ = ["Flight", "Flights", "SharedCalls"]
 
-# How often who waits looks whether the work goes on at all.
-_GLANCE = 1.0
 # Longer than a summary takes, most often; who waits in vain loses no more than this.
 _LONGEST_WAIT = 60.0
 
@@ -50,9 +48,7 @@ class Flight:
 
     async def end(self) -> None:
         """Wait until the work is over, or stranded."""
-        while not self.is_stranded():
-            if await self.ended.wait(_GLANCE):
-                return
+        await self.ended.wait_while(lambda: not self.is_stranded())
 
 
 class Flights:
