@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import pytest
 
@@ -17,6 +17,7 @@ from contextstore import (
     SessionStoreConfig,
     SQLiteEmbeddingStore,
     SQLiteMemory,
+    SyncSessionStore,
 )
 from contextstore.store import indexes
 from tests.testing.backends import DictRetrieval
@@ -263,6 +264,83 @@ def test_what_is_held_of_sessions_is_bounded_at_the_cost_of_one(
     assert 40 < held._weight <= 50
     store.delete_session("s29")
     assert sum(one.weight for one in held._sessions.values()) == held._weight
+
+
+class TestWhatIsLetGoOf:
+    """The index of a session makes room for others; what it knew is not forgotten."""
+
+    @pytest.fixture(autouse=True)
+    def one_session_fits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(indexes, "_MOST_DOCUMENTS", 4)
+
+    @pytest.fixture(params=[InMemoryEmbeddingStore, DictRetrieval])
+    def store(self, request: pytest.FixtureRequest) -> SyncSessionStore:
+        config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+        return SessionStore(InMemoryMemory(), request.param(), config).sync
+
+    def let_go(self, store: SyncSessionStore) -> None:
+        store.save_context("t", [said(str(n), "other") for n in range(4)])
+        store.retrieve_relevant("t", "other")
+        held = store.store._in_step.indexes
+        assert list(held._sessions) == ["t"]
+
+    @pytest.mark.parametrize("mode", ["hybrid", "dense"])
+    @pytest.mark.parametrize("is_searched", [False, True])
+    def test_no_search_finds_what_others_delete_then(
+        self, store: SyncSessionStore, mode: str, is_searched: bool
+    ) -> None:
+        store.save_context("s", [said("1", "red"), said("2", "red too")])
+        if is_searched:
+            store.retrieve_relevant("s", "red")
+        self.let_go(store)
+        store.store.memory.sync.delete_interaction("s", "2")
+        hits = store.retrieve_relevant("s", "red", mode=mode)
+        assert [hit.message_id for hit in hits] == ["1"]
+
+    def test_what_is_no_message_is_found(self, store: SyncSessionStore) -> None:
+        store.save_context("s", [said("1", "red")])
+        store.add_message_embedding("s", "alone", "red too")
+        self.let_go(store)
+        hits = store.retrieve_relevant("s", "red")
+        assert sorted(hit.message_id for hit in hits) == ["1", "alone"]
+
+    def test_a_vector_that_could_not_be_removed_is_removed_later(self) -> None:
+        class Failing(InMemoryEmbeddingStore):
+            fails = False
+
+            async def delete(self, session_id: str, message_ids: Sequence[str]) -> None:
+                if self.fails:
+                    raise OSError("no answer")
+                await super().delete(session_id, message_ids)
+
+        vectors = Failing()
+        config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+        store = SessionStore(InMemoryMemory(), vectors, config).sync
+        store.save_context("s", [said("1", "red"), said("2", "red too")])
+        store.store.memory.sync.delete_interaction("s", "2")
+        vectors.fails = True
+        store.retrieve_relevant("s", "red")
+        with pytest.raises(EmbeddingError):
+            store.wait_for_embeddings()
+        vectors.fails = False
+        self.let_go(store)
+        store.retrieve_relevant("s", "red")
+        assert vectors.sync.message_ids("s") == ["1"]
+
+    def test_what_is_remembered_is_bounded(
+        self, store: SyncSessionStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(indexes, "_MOST_IDS", 10)
+        for number in range(30):
+            store.save_context(f"s{number}", [said("1", "red"), said("2", "red")])
+            store.retrieve_relevant(f"s{number}", "red")
+            store.retrieve_relevant(f"nobody{number}", "red")
+        held = store.store._in_step.indexes
+        assert len(held._rests) == 5
+        assert sum(one.weight for one in held._rests.values()) == held._ids == 10
+        store.delete_session("s26")
+        assert len(held._rests) == 4
+        assert held._ids == 8
 
 
 def test_an_edit_is_not_taken_for_an_append_that_follows_it() -> None:

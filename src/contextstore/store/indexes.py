@@ -40,6 +40,9 @@ __all__ = ["IndexedSession", "SessionIndexes"]
 
 # A document takes about two kilobytes with its postings.
 _MOST_DOCUMENTS = 100_000
+# An id takes about a sixteenth of that.
+_IDS_A_DOCUMENT = 16
+_MOST_IDS = 500_000
 # Indexing so many messages, or so much text, takes some milliseconds.
 _INLINE_MESSAGES = 50
 _INLINE_CHARACTERS = 20_000
@@ -67,7 +70,7 @@ class IndexedSession:
             them those of vectors that belong to no message, by their ids.
         seen: the state of the session that the index holds; None where unknown.
         tried: the state at which all that lacked a vector was tried.
-        weight: what the session counts for where indexes are bounded.
+        weight: what the session counts for where indexes, or ids, are bounded.
         gone: ids of messages that left it, whose vectors may still be there.
     """
 
@@ -95,11 +98,27 @@ class IndexedSession:
     @property
     def size(self) -> int:
         """Count what is held, and one more, so that an empty session counts too."""
-        return len(self.index) + len(self._expected) + 1
+        return len(self.index) + len(self._expected) // _IDS_A_DOCUMENT + 1
 
     def expect(self, message_ids: Iterable[str]) -> None:
         """Note messages that were stored and embedded, but not indexed yet."""
         self._expected.update(message_ids)
+
+    def rest(self) -> IndexedSession:
+        """Return what is left to know of the session when its index is let go of.
+
+        Without the ids that it had, nobody would notice which of them are gone when it
+        is next searched, and the vectors of these would pass for what is no message.
+        """
+        rest = IndexedSession()
+        with self.lock:
+            rest.gone = self.gone
+            rest._strays = dict(self._strays)
+            rest._expected = {document.message_id for document in self.documents}
+            rest._expected |= self._expected
+        rest.weight = len(rest._expected) + len(rest.gone)
+        rest.weight += len(rest._strays) * _IDS_A_DOCUMENT
+        return rest
 
     def replace(self, messages: Sequence[Message]) -> None:
         """Hold these messages, and note the ids of those that are gone."""
@@ -236,7 +255,7 @@ def _documents(messages: Sequence[Message]) -> List[Document]:
 
 
 class SessionIndexes:
-    """Hold the indexes of the sessions that were searched last.
+    """Hold the indexes of the sessions that were searched last, and the ids of others.
 
     Args:
         memory: where the messages are.
@@ -255,6 +274,9 @@ class SessionIndexes:
         self._lock = threading.Lock()
         self._sessions: OrderedDict[str, IndexedSession] = OrderedDict()
         self._weight = 0
+        # What is known of those whose index was let go of.
+        self._rests: OrderedDict[str, IndexedSession] = OrderedDict()
+        self._ids = 0
 
     async def current(self, session_id: str) -> Tuple[IndexedSession, Tuple[str, ...]]:
         """Return the index of a session, up to date, and the ids that left it.
@@ -281,9 +303,17 @@ class SessionIndexes:
     def known(self, session_id: str) -> IndexedSession:
         """Return the index of a session as it is."""
         with self._lock:
-            session = self._sessions.setdefault(session_id, IndexedSession())
+            session = self._sessions.get(session_id) or self._taken_up(session_id)
             self._sessions.move_to_end(session_id)
         self._weigh(session_id, session)
+        return session
+
+    def _taken_up(self, session_id: str) -> IndexedSession:
+        """Hold a session, with what is left of it; call it with the lock."""
+        session = self._rests.pop(session_id, None) or IndexedSession()
+        self._ids -= session.weight
+        session.weight = 0
+        self._sessions[session_id] = session
         return session
 
     def _weigh(self, session_id: str, session: IndexedSession) -> None:
@@ -295,8 +325,18 @@ class SessionIndexes:
             self._weight += weight - session.weight
             session.weight = weight
             while self._weight > _MOST_DOCUMENTS and len(self._sessions) > 1:
-                _, oldest = self._sessions.popitem(last=False)
-                self._weight -= oldest.weight
+                self._let_go(*self._sessions.popitem(last=False))
+
+    def _let_go(self, session_id: str, session: IndexedSession) -> None:
+        """Keep of a session what takes little room; call it with the lock."""
+        self._weight -= session.weight
+        rest = session.rest()
+        if rest.weight:
+            self._rests[session_id] = rest
+            self._ids += rest.weight
+        while self._ids > _MOST_IDS:
+            _, oldest = self._rests.popitem(last=False)
+            self._ids -= oldest.weight
 
     def expect(self, session_id: str, message_ids: Iterable[str]) -> None:
         """Note messages whose vectors have to go if they are found to be gone."""
@@ -329,6 +369,8 @@ class SessionIndexes:
         with self._lock:
             session = self._sessions.pop(session_id, None)
             self._weight -= 0 if session is None else session.weight
+            rest = self._rests.pop(session_id, None)
+            self._ids -= 0 if rest is None else rest.weight
 
     async def _version(self, session_id: str) -> Optional[int]:
         if not self._has_versions:
