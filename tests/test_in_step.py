@@ -138,6 +138,45 @@ class TestDeletedByOthers:
         assert [message["id"] for message in window] == [str(n) for n in range(50)]
 
 
+class TestEditedByOthers:
+    @pytest.mark.parametrize("beside", ["in memory", "chat.db", "vectors.db"])
+    @pytest.mark.parametrize(
+        ("before", "after"), [(None, "Ann"), ("Ann", "Bo"), ("Ann", None)]
+    )
+    def test_a_change_of_the_name_alone_is_embedded(
+        self, tmp_path: Path, beside: str, before: Any, after: Any
+    ) -> None:
+        memory = SQLiteMemory(tmp_path / "chat.db")
+        vectors: Any = InMemoryEmbeddingStore()
+        if beside != "in memory":
+            vectors = SQLiteEmbeddingStore(tmp_path / beside)
+        texts: List[str] = []
+
+        def embed_fn(batch: List[str]) -> List[List[float]]:
+            texts.extend(batch)
+            return embed(batch)
+
+        config = SessionStoreConfig(auto_embed=True, embed_fn=embed_fn)
+        store = SessionStore(memory, vectors, config).sync
+        first, second = said("1", "red"), said("1", "red")
+        for message, name in ((first, before), (second, after)):
+            if name is not None:
+                message["name"] = name
+        store.save_context("s", [first])
+        memory.sync.update_interaction("s", "1", second)
+        assert store.embedding_status().missing == 1
+        (hit,) = store.retrieve_relevant("s", "colour")
+        assert hit.metadata["text"] == "red"
+        assert hit.metadata.get("said_by") == after
+        # What is embedded by hand is the text as it is given.
+        store.add_message_embedding("s", "1", "red")
+        assert store.embedding_status().missing == 0
+        names = [f"{name}: red" if name else "red" for name in (before, after)]
+        assert texts == [*names, "colour"]
+        vectors.sync.close()
+        memory.sync.close()
+
+
 class TestEmbedding:
     def test_a_text_that_is_refused_keeps_back_itself_alone(self) -> None:
         def refuse(texts: List[str]) -> List[List[float]]:

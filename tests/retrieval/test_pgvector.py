@@ -11,6 +11,7 @@ import pytest
 
 from contextstore import (
     InMemoryEmbeddingStore,
+    InMemoryMemory,
     PgVectorStore,
     PostgresMemory,
     SessionStore,
@@ -161,6 +162,26 @@ def test_a_store_that_is_led_to_other_tables_than_the_messages_says_so(
         for part in (chat, vectors):
             part.sync.close()
     server.ask("DROP SCHEMA chat CASCADE", "contextstore")
+
+
+def test_a_change_of_the_name_alone_is_embedded(
+    vectors: PgVectorStore,
+) -> None:
+    """The messages are elsewhere, so that no vector goes with the edit."""
+    memory = InMemoryMemory()
+    config = SessionStoreConfig(embed_fn=HashingEmbedder(16), auto_embed=True)
+    store = SessionStore(memory, vectors, config).sync
+    for name in ("Ann", "Bo"):
+        message = {**said("a")[0], "name": name}
+        if name == "Ann":
+            store.save_context("s", [message])
+        else:
+            memory.sync.update_interaction("s", "a", message)
+        assert store.embedding_status().missing == int(name == "Bo")
+    store.embed_missing()
+    (hit,) = store.retrieve_relevant("s", "a")
+    assert hit.metadata == {"text": "a", "said_by": "Bo"}
+    vectors.sync.close()
 
 
 def test_one_model_has_one_dimension(vectors: PgVectorStore) -> None:

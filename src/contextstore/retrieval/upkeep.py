@@ -30,6 +30,10 @@ from contextstore.retrieval.vector_sums import VectorSum, VectorSums
 
 _FIRST_PAUSE = 0.5
 
+SAID_BY = "said_by"
+"""What the name of a message stands under beside its vector. An application may well
+keep something of its own as ``name`` there."""
+
 
 class Entry(NamedTuple):
     """Be one text to embed.
@@ -37,8 +41,8 @@ class Entry(NamedTuple):
     Attributes:
         message_id: the id that the vector is found under.
         text: what is embedded.
-        metadata: what is kept beside the vector; its ``text`` tells whether a vector
-            is that of the text as it is now.
+        metadata: what is kept beside the vector; its ``text``, and for a message who
+            said it, tell whether a vector is that of the text as it is now.
         is_stored: whether it is the text of a stored message.
     """
 
@@ -138,8 +142,7 @@ class VectorUpkeep:
             has = {
                 entry.message_id
                 for entry in alive
-                if stored.get(entry.message_id, {}).get("text")
-                == entry.metadata["text"]
+                if _is_of(stored.get(entry.message_id, {}), entry)
             }
         else:
             has = {
@@ -377,6 +380,13 @@ class VectorUpkeep:
         if message_id not in flight.wanted:
             # The message went while its vector was being written.
             await self._take_away(session_id, [message_id])
+
+
+def _is_of(kept: Mapping[str, Any], entry: Entry) -> bool:
+    """Tell by what is kept beside a vector whether it is that of an entry."""
+    # A text that was embedded by hand stands for itself, whoever said it.
+    names = ("text", SAID_BY) if entry.is_stored else ("text",)
+    return all(kept.get(name) == entry.metadata.get(name) for name in names)
 
 
 def _failure(
