@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 
@@ -19,6 +19,7 @@ from contextstore import (
     SQLiteMemory,
     SyncSessionStore,
 )
+from contextstore.backends.results import SessionInfo
 from contextstore.store import indexes
 from tests.testing.backends import DictRetrieval
 
@@ -303,6 +304,120 @@ def test_what_is_held_of_sessions_is_bounded_at_the_cost_of_one(
     assert 40 < held._weight <= 50
     store.delete_session("s29")
     assert sum(one.weight for one in held._sessions.values()) == held._weight
+
+
+class Gates(InMemoryMemory):
+    """Be a memory whose next looks wait, before they read or before they return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: List[asyncio.Event] = []
+        self.after: List[asyncio.Event] = []
+        self.arrived = 0
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Message]:
+        found = await super().load_context(session_id, k)
+        await self._pass(self.after)
+        return found
+
+    async def session_info(self, session_id: str) -> SessionInfo:
+        await self._pass(self.before)
+        return await super().session_info(session_id)
+
+    async def _pass(self, gates: List[asyncio.Event]) -> None:
+        if gates:
+            gate = gates.pop(0)
+            self.arrived += 1
+            await gate.wait()
+
+    async def reached(self, loads: int) -> None:
+        while self.arrived < loads:
+            await asyncio.sleep(0)
+
+
+class Counting(DictRetrieval):
+    """Count how often each vector is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: List[str] = []
+
+    async def add(
+        self, session_id: str, message_id: str, vector: Any, metadata: Any
+    ) -> None:
+        self.added.append(message_id)
+        await super().add(session_id, message_id, vector, metadata)
+
+
+class TestSearchesAmidAppends:
+    """What is appended while a search looks is embedded once."""
+
+    def test_a_look_from_before_an_append_that_is_embedded(self) -> None:
+        async def main() -> None:
+            begun, go_on, loaded = asyncio.Event(), asyncio.Event(), asyncio.Event()
+            texts: List[str] = []
+
+            async def slowly(batch: List[str]) -> List[List[float]]:
+                texts.extend(batch)
+                if "green" in batch:
+                    begun.set()
+                    await go_on.wait()
+                return embed(batch)
+
+            memory, vectors = Gates(), Counting()
+            config = SessionStoreConfig(auto_embed=True, embed_fn=slowly)
+            store = SessionStore(memory, vectors, config)
+            await store.save_context("s", [said("1", "red")])
+            memory.after = [loaded]
+            search = asyncio.ensure_future(store.retrieve_relevant("s", "query"))
+            await memory.reached(1)
+            append = asyncio.ensure_future(
+                store.append_context("s", [said("2", "green")])
+            )
+            await begun.wait()
+            loaded.set()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.gather(search, append)
+            hits = await store.retrieve_relevant("s", "query")
+            assert sorted(hit.message_id for hit in hits) == ["1", "2"]
+            assert vectors.added == ["1", "2"]
+            assert texts.count("green") == 1
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("deletes", [False, True])
+    def test_looks_that_overlap(self, deletes: bool) -> None:
+        """The one that began later may show the older state."""
+
+        async def main() -> None:
+            memory, vectors = Gates(), Counting()
+            config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+            store = SessionStore(memory, vectors, config)
+            await store.save_context("s", [said("1", "red")])
+            first, second = asyncio.Event(), asyncio.Event()
+            memory.before, memory.after = [first], []
+            newer = asyncio.ensure_future(store.retrieve_relevant("s", "query"))
+            await memory.reached(1)
+            memory.after = [second]
+            older = asyncio.ensure_future(store.retrieve_relevant("s", "query"))
+            await memory.reached(2)
+            await store.append_context("s", [said("2", "green")])
+            first.set()
+            assert len(await newer) == 2
+            if deletes:
+                await memory.delete_interaction("s", "2")
+            second.set()
+            expected = ["1"] if deletes else ["1", "2"]
+            assert sorted(hit.message_id for hit in await older) == expected
+            hits = await store.retrieve_relevant("s", "query", mode="dense")
+            assert sorted(hit.message_id for hit in hits) == expected
+            assert vectors.added == ["1", "2"]
+
+        asyncio.run(main())
 
 
 class TestWhatIsLetGoOf:
