@@ -420,6 +420,42 @@ class TestSearchesAmidAppends:
         asyncio.run(main())
 
 
+def test_an_edit_waits_for_the_vector_of_the_old_text_that_is_being_written() -> None:
+    class Slow(Counting):
+        begun: asyncio.Event
+        go_on: asyncio.Event
+
+        async def add(
+            self, session_id: str, message_id: str, vector: Any, metadata: Any
+        ) -> None:
+            if metadata["text"] == "red":
+                self.begun.set()
+                await self.go_on.wait()
+            await super().add(session_id, message_id, vector, metadata)
+
+    async def main() -> None:
+        memory, vectors = InMemoryMemory(), Slow()
+        vectors.begun, vectors.go_on = asyncio.Event(), asyncio.Event()
+        config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+        store = SessionStore(memory, vectors, config)
+        await memory.save_context("s", [said("1", "red")])
+        catch_up = asyncio.ensure_future(store.embed_missing())
+        await vectors.begun.wait()
+        edit = asyncio.ensure_future(
+            store.update_interaction("s", "1", said("1", "blue"))
+        )
+        for _ in range(20):
+            await asyncio.sleep(0)
+        vectors.go_on.set()
+        await asyncio.gather(catch_up, edit)
+        assert (await store.embedding_status()).missing == 0
+        (hit,) = await store.retrieve_relevant("s", "query", mode="dense")
+        assert hit.metadata == {"text": "blue"}
+        assert vectors.added == ["1", "1"]
+
+    asyncio.run(main())
+
+
 class TestWhatIsLetGoOf:
     """The index of a session makes room for others; what it knew is not forgotten."""
 

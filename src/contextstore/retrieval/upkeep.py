@@ -353,7 +353,10 @@ class VectorUpkeep:
         texts = [entry.text for entry in wanted]
         vectors = await self._embedded(texts, retries)
         for entry, vector in zip(wanted, vectors):
+            # Before it is looked whether it is wanted, which may change meanwhile.
+            flight.writing = entry.message_id
             await self._store(flight, entry, vector)
+        flight.writing = None
 
     async def _embedded(self, texts: Sequence[str], retries: int) -> List[List[float]]:
         function, pause = self._function(), _FIRST_PAUSE
