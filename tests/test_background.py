@@ -10,6 +10,7 @@ from typing import List
 
 import pytest
 
+from contextstore import _hop
 from contextstore._background import BackgroundWork
 from contextstore._hop import drive
 from contextstore.errors import EmbeddingError
@@ -105,6 +106,57 @@ def test_a_loop_that_stands_still_is_not_waited_for() -> None:
     loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.close()
     assert drive(background.wait()) == []
+
+
+def test_a_loop_that_stops_while_it_is_waited_for_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_hop, "_GLANCE", 0.01)
+    background, loop = BackgroundWork(), asyncio.new_event_loop()
+    started = threading.Event()
+
+    async def never() -> None:
+        started.set()
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        await asyncio.wait([background.start(never())])  # type: ignore[type-var]
+
+    def run() -> None:
+        with pytest.raises(RuntimeError, match="stopped before"):
+            loop.run_until_complete(main())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert started.wait(10)
+    threading.Timer(0.05, lambda: loop.call_soon_threadsafe(loop.stop)).start()
+    (failure,) = asyncio.run(asyncio.wait_for(background.wait(), 10.0))
+    assert isinstance(failure, EmbeddingError)
+    thread.join()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+
+
+def test_what_ended_with_the_last_step_of_its_loop_is_not_waited_for() -> None:
+    background, loop = BackgroundWork(), asyncio.new_event_loop()
+
+    async def main() -> None:
+        released = loop.create_future()
+
+        async def work() -> None:
+            await released
+
+        background.start(work())
+        await asyncio.sleep(0)
+        released.set_result(None)
+
+    loop.run_until_complete(main())
+    loop.close()
+    waiting = asyncio.wait_for(background.wait(), 10.0)
+    assert asyncio.run(waiting) == []
 
 
 def test_work_of_one_loop_is_waited_for_in_another() -> None:

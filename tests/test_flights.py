@@ -12,7 +12,7 @@ from typing import List
 
 import pytest
 
-from contextstore import _flights
+from contextstore import _hop
 from contextstore._flights import Flights
 from contextstore._hop import drive
 
@@ -70,7 +70,7 @@ class TestFlights:
     def test_a_loop_that_stands_still_is_not_waited_for(
         self, waits_before: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_flights, "_GLANCE", 0.01)
+        monkeypatch.setattr(_hop, "_GLANCE", 0.01)
         flights, loop = Flights(), asyncio.new_event_loop()
         done: List[str] = []
 

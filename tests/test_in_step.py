@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 
@@ -17,7 +17,9 @@ from contextstore import (
     SessionStoreConfig,
     SQLiteEmbeddingStore,
     SQLiteMemory,
+    SyncSessionStore,
 )
+from contextstore.backends.results import SessionInfo
 from contextstore.store import indexes
 from tests.testing.backends import DictRetrieval
 
@@ -135,6 +137,45 @@ class TestDeletedByOthers:
         monkeypatch.setattr(InMemoryMemory, "load_page", load_page)
         window = SessionStore(memory).sync.load_window("s", 100_000)
         assert [message["id"] for message in window] == [str(n) for n in range(50)]
+
+
+class TestEditedByOthers:
+    @pytest.mark.parametrize("beside", ["in memory", "chat.db", "vectors.db"])
+    @pytest.mark.parametrize(
+        ("before", "after"), [(None, "Ann"), ("Ann", "Bo"), ("Ann", None)]
+    )
+    def test_a_change_of_the_name_alone_is_embedded(
+        self, tmp_path: Path, beside: str, before: Any, after: Any
+    ) -> None:
+        memory = SQLiteMemory(tmp_path / "chat.db")
+        vectors: Any = InMemoryEmbeddingStore()
+        if beside != "in memory":
+            vectors = SQLiteEmbeddingStore(tmp_path / beside)
+        texts: List[str] = []
+
+        def embed_fn(batch: List[str]) -> List[List[float]]:
+            texts.extend(batch)
+            return embed(batch)
+
+        config = SessionStoreConfig(auto_embed=True, embed_fn=embed_fn)
+        store = SessionStore(memory, vectors, config).sync
+        first, second = said("1", "red"), said("1", "red")
+        for message, name in ((first, before), (second, after)):
+            if name is not None:
+                message["name"] = name
+        store.save_context("s", [first])
+        memory.sync.update_interaction("s", "1", second)
+        assert store.embedding_status().missing == 1
+        (hit,) = store.retrieve_relevant("s", "colour")
+        assert hit.metadata["text"] == "red"
+        assert hit.metadata.get("said_by") == after
+        # What is embedded by hand is the text as it is given.
+        store.add_message_embedding("s", "1", "red")
+        assert store.embedding_status().missing == 0
+        names = [f"{name}: red" if name else "red" for name in (before, after)]
+        assert texts == [*names, "colour"]
+        vectors.sync.close()
+        memory.sync.close()
 
 
 class TestEmbedding:
@@ -263,6 +304,233 @@ def test_what_is_held_of_sessions_is_bounded_at_the_cost_of_one(
     assert 40 < held._weight <= 50
     store.delete_session("s29")
     assert sum(one.weight for one in held._sessions.values()) == held._weight
+
+
+class Gates(InMemoryMemory):
+    """Be a memory whose next looks wait, before they read or before they return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: List[asyncio.Event] = []
+        self.after: List[asyncio.Event] = []
+        self.arrived = 0
+
+    async def load_context(
+        self, session_id: str, k: Optional[int] = None
+    ) -> List[Message]:
+        found = await super().load_context(session_id, k)
+        await self._pass(self.after)
+        return found
+
+    async def session_info(self, session_id: str) -> SessionInfo:
+        await self._pass(self.before)
+        return await super().session_info(session_id)
+
+    async def _pass(self, gates: List[asyncio.Event]) -> None:
+        if gates:
+            gate = gates.pop(0)
+            self.arrived += 1
+            await gate.wait()
+
+    async def reached(self, loads: int) -> None:
+        while self.arrived < loads:
+            await asyncio.sleep(0)
+
+
+class Counting(DictRetrieval):
+    """Count how often each vector is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: List[str] = []
+
+    async def add(
+        self, session_id: str, message_id: str, vector: Any, metadata: Any
+    ) -> None:
+        self.added.append(message_id)
+        await super().add(session_id, message_id, vector, metadata)
+
+
+class TestSearchesAmidAppends:
+    """What is appended while a search looks is embedded once."""
+
+    def test_a_look_from_before_an_append_that_is_embedded(self) -> None:
+        async def main() -> None:
+            begun, go_on, loaded = asyncio.Event(), asyncio.Event(), asyncio.Event()
+            texts: List[str] = []
+
+            async def slowly(batch: List[str]) -> List[List[float]]:
+                texts.extend(batch)
+                if "green" in batch:
+                    begun.set()
+                    await go_on.wait()
+                return embed(batch)
+
+            memory, vectors = Gates(), Counting()
+            config = SessionStoreConfig(auto_embed=True, embed_fn=slowly)
+            store = SessionStore(memory, vectors, config)
+            await store.save_context("s", [said("1", "red")])
+            memory.after = [loaded]
+            search = asyncio.ensure_future(store.retrieve_relevant("s", "query"))
+            await memory.reached(1)
+            append = asyncio.ensure_future(
+                store.append_context("s", [said("2", "green")])
+            )
+            await begun.wait()
+            loaded.set()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.gather(search, append)
+            hits = await store.retrieve_relevant("s", "query")
+            assert sorted(hit.message_id for hit in hits) == ["1", "2"]
+            assert vectors.added == ["1", "2"]
+            assert texts.count("green") == 1
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("deletes", [False, True])
+    def test_looks_that_overlap(self, deletes: bool) -> None:
+        """The one that began later may show the older state."""
+
+        async def main() -> None:
+            memory, vectors = Gates(), Counting()
+            config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+            store = SessionStore(memory, vectors, config)
+            await store.save_context("s", [said("1", "red")])
+            first, second = asyncio.Event(), asyncio.Event()
+            memory.before, memory.after = [first], []
+            newer = asyncio.ensure_future(store.retrieve_relevant("s", "query"))
+            await memory.reached(1)
+            memory.after = [second]
+            older = asyncio.ensure_future(store.retrieve_relevant("s", "query"))
+            await memory.reached(2)
+            await store.append_context("s", [said("2", "green")])
+            first.set()
+            assert len(await newer) == 2
+            if deletes:
+                await memory.delete_interaction("s", "2")
+            second.set()
+            expected = ["1"] if deletes else ["1", "2"]
+            assert sorted(hit.message_id for hit in await older) == expected
+            hits = await store.retrieve_relevant("s", "query", mode="dense")
+            assert sorted(hit.message_id for hit in hits) == expected
+            assert vectors.added == ["1", "2"]
+
+        asyncio.run(main())
+
+
+def test_an_edit_waits_for_the_vector_of_the_old_text_that_is_being_written() -> None:
+    class Slow(Counting):
+        begun: asyncio.Event
+        go_on: asyncio.Event
+
+        async def add(
+            self, session_id: str, message_id: str, vector: Any, metadata: Any
+        ) -> None:
+            if metadata["text"] == "red":
+                self.begun.set()
+                await self.go_on.wait()
+            await super().add(session_id, message_id, vector, metadata)
+
+    async def main() -> None:
+        memory, vectors = InMemoryMemory(), Slow()
+        vectors.begun, vectors.go_on = asyncio.Event(), asyncio.Event()
+        config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+        store = SessionStore(memory, vectors, config)
+        await memory.save_context("s", [said("1", "red")])
+        catch_up = asyncio.ensure_future(store.embed_missing())
+        await vectors.begun.wait()
+        edit = asyncio.ensure_future(
+            store.update_interaction("s", "1", said("1", "blue"))
+        )
+        for _ in range(20):
+            await asyncio.sleep(0)
+        vectors.go_on.set()
+        await asyncio.gather(catch_up, edit)
+        assert (await store.embedding_status()).missing == 0
+        (hit,) = await store.retrieve_relevant("s", "query", mode="dense")
+        assert hit.metadata == {"text": "blue"}
+        assert vectors.added == ["1", "1"]
+
+    asyncio.run(main())
+
+
+class TestWhatIsLetGoOf:
+    """The index of a session makes room for others; what it knew is not forgotten."""
+
+    @pytest.fixture(autouse=True)
+    def one_session_fits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(indexes, "_MOST_DOCUMENTS", 4)
+
+    @pytest.fixture(params=[InMemoryEmbeddingStore, DictRetrieval])
+    def store(self, request: pytest.FixtureRequest) -> SyncSessionStore:
+        config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+        return SessionStore(InMemoryMemory(), request.param(), config).sync
+
+    def let_go(self, store: SyncSessionStore) -> None:
+        store.save_context("t", [said(str(n), "other") for n in range(4)])
+        store.retrieve_relevant("t", "other")
+        held = store.store._in_step.indexes
+        assert list(held._sessions) == ["t"]
+
+    @pytest.mark.parametrize("mode", ["hybrid", "dense"])
+    @pytest.mark.parametrize("is_searched", [False, True])
+    def test_no_search_finds_what_others_delete_then(
+        self, store: SyncSessionStore, mode: str, is_searched: bool
+    ) -> None:
+        store.save_context("s", [said("1", "red"), said("2", "red too")])
+        if is_searched:
+            store.retrieve_relevant("s", "red")
+        self.let_go(store)
+        store.store.memory.sync.delete_interaction("s", "2")
+        hits = store.retrieve_relevant("s", "red", mode=mode)
+        assert [hit.message_id for hit in hits] == ["1"]
+
+    def test_what_is_no_message_is_found(self, store: SyncSessionStore) -> None:
+        store.save_context("s", [said("1", "red")])
+        store.add_message_embedding("s", "alone", "red too")
+        self.let_go(store)
+        hits = store.retrieve_relevant("s", "red")
+        assert sorted(hit.message_id for hit in hits) == ["1", "alone"]
+
+    def test_a_vector_that_could_not_be_removed_is_removed_later(self) -> None:
+        class Failing(InMemoryEmbeddingStore):
+            fails = False
+
+            async def delete(self, session_id: str, message_ids: Sequence[str]) -> None:
+                if self.fails:
+                    raise OSError("no answer")
+                await super().delete(session_id, message_ids)
+
+        vectors = Failing()
+        config = SessionStoreConfig(auto_embed=True, embed_fn=embed)
+        store = SessionStore(InMemoryMemory(), vectors, config).sync
+        store.save_context("s", [said("1", "red"), said("2", "red too")])
+        store.store.memory.sync.delete_interaction("s", "2")
+        vectors.fails = True
+        store.retrieve_relevant("s", "red")
+        with pytest.raises(EmbeddingError):
+            store.wait_for_embeddings()
+        vectors.fails = False
+        self.let_go(store)
+        store.retrieve_relevant("s", "red")
+        assert vectors.sync.message_ids("s") == ["1"]
+
+    def test_what_is_remembered_is_bounded(
+        self, store: SyncSessionStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(indexes, "_MOST_IDS", 10)
+        for number in range(30):
+            store.save_context(f"s{number}", [said("1", "red"), said("2", "red")])
+            store.retrieve_relevant(f"s{number}", "red")
+            store.retrieve_relevant(f"nobody{number}", "red")
+        held = store.store._in_step.indexes
+        assert len(held._rests) == 5
+        assert sum(one.weight for one in held._rests.values()) == held._ids == 10
+        store.delete_session("s26")
+        assert len(held._rests) == 4
+        assert held._ids == 8
 
 
 def test_an_edit_is_not_taken_for_an_append_that_follows_it() -> None:

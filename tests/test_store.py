@@ -23,6 +23,7 @@ from contextstore import (
     SQLiteMemory,
     SyncSessionStore,
     UnsupportedOperationError,
+    _hop,
 )
 from tests.testing.backends import DeletingDictRetrieval, DictBackend, DictRetrieval
 
@@ -426,6 +427,44 @@ class TestBackground:
             await store.store.wait_for_embeddings()
 
         asyncio.run(main())
+
+    def test_what_a_stopped_loop_left_is_missing_and_made_later(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_hop, "_GLANCE", 0.01)
+        loop, at_work = asyncio.new_event_loop(), threading.Event()
+
+        async def embed(texts: List[str]) -> List[List[float]]:
+            if not at_work.is_set():
+                at_work.set()
+                await asyncio.sleep(3600.0)
+            return [[1.0, 2.0] for _ in texts]
+
+        store = store_of(embed, auto_embed=False)
+        store.save_context("s", said("red"))
+
+        async def main() -> None:
+            store.store.spawn_background_embedding("s", "1", "red")
+            await asyncio.sleep(3600.0)
+
+        def run() -> None:
+            with pytest.raises(RuntimeError, match="stopped before"):
+                loop.run_until_complete(main())
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert at_work.wait(10.0)
+        threading.Timer(0.05, lambda: loop.call_soon_threadsafe(loop.stop)).start()
+        with pytest.raises(EmbeddingError, match="loop ended"):
+            asyncio.run(asyncio.wait_for(store.store.wait_for_embeddings(), 10.0))
+        thread.join()
+        assert store.embedding_status().missing == 1
+        assert store.embed_missing().embedded == 1
+        assert store.embedding_status().missing == 0
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
 
     def test_what_cannot_be_embedded_is_refused_at_once(self) -> None:
         store = store_of(Embedder())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+from functools import partial
 from typing import Any, Coroutine, Dict, List, Union
 
 from contextstore import _hop
@@ -57,9 +58,8 @@ class BackgroundWork:
         with self._lock:
             running = dict(self._ended)
         for handle, ended in running.items():
-            if _is_stranded(handle):
+            if not await ended.wait_while(partial(_goes_on, handle)):
                 self._on_end(handle)
-            await ended.wait()
         with self._lock:
             failures, self._failures = self._failures, []
         return failures
@@ -75,11 +75,14 @@ class BackgroundWork:
         ended.give()
 
 
-def _is_stranded(handle: Handle) -> bool:
-    """Tell whether the loop of a task stopped before the task ended."""
-    if isinstance(handle, concurrent.futures.Future) or handle.done():
+def _goes_on(handle: Handle) -> bool:
+    """Tell whether work is yet to end, in a loop that has not stopped before."""
+    if handle.done():
+        # Nobody may tell of it: its loop can have stopped at this very step.
         return False
-    return not handle.get_loop().is_running()
+    return (
+        isinstance(handle, concurrent.futures.Future) or handle.get_loop().is_running()
+    )
 
 
 def _failure_of(handle: Handle) -> Any:

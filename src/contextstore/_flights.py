@@ -23,8 +23,6 @@ from contextstore._lifecycle import renew_after_fork
 
 __all__ = ["Flight", "Flights", "SharedCalls"]
 
-# How often who waits looks whether the work goes on at all.
-_GLANCE = 1.0
 # Longer than a summary takes, most often; who waits in vain loses no more than this.
 _LONGEST_WAIT = 60.0
 
@@ -35,14 +33,20 @@ class Flight:
     Attributes:
         session_id: the session that it works for.
         wanted: what is still wanted of what it does.
+        writing: what it writes just now, wanted or not any more.
         ended: given when the work is over, however it ended.
     """
 
     def __init__(self, session_id: str, wanted: Set[str]) -> None:
         self.session_id = session_id
         self.wanted = wanted
+        self.writing: Optional[str] = None
         self.ended = Signal()
         self._loop = running_loop()
+
+    def at_work_on(self) -> Set[str]:
+        """Return what no other may begin with before this is over."""
+        return self.wanted if self.writing is None else {*self.wanted, self.writing}
 
     def is_stranded(self) -> bool:
         """Tell whether the loop that does the work stands still, perhaps for good."""
@@ -50,9 +54,7 @@ class Flight:
 
     async def end(self) -> None:
         """Wait until the work is over, or stranded."""
-        while not self.is_stranded():
-            if await self.ended.wait(_GLANCE):
-                return
+        await self.ended.wait_while(lambda: not self.is_stranded())
 
 
 class Flights:
@@ -96,7 +98,7 @@ class Flights:
                     other
                     for other in self._under_way
                     if other.session_id == flight.session_id
-                    and not flight.wanted.isdisjoint(other.wanted)
+                    and not flight.wanted.isdisjoint(other.at_work_on())
                     and not other.is_stranded()
                 ]
                 if not others:

@@ -43,6 +43,9 @@ from contextstore.errors import AsyncContextError, ConfigurationError
 T = TypeVar("T")
 Loop = asyncio.AbstractEventLoop
 
+# How often who waits for others looks whether they are at work at all.
+_GLANCE = 1.0
+
 
 class OwnThread(threading.Thread):
     """Be a thread of this library; it never keeps a process from ending."""
@@ -315,6 +318,17 @@ class Signal:
                 timer.cancel()
             with self._lock:
                 self._waiting.discard(ticket)
+        return self._event.is_set()
+
+    async def wait_while(self, goes_on: Callable[[], bool]) -> bool:
+        """Wait until it happens, or nobody works for it any more; tell which.
+
+        Args:
+            goes_on: tells whether somebody does; asked now and then.
+        """
+        while goes_on():
+            if await self.wait(_GLANCE):
+                return True
         return self._event.is_set()
 
 

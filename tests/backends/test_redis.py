@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple, Type
 
@@ -24,7 +25,7 @@ from contextstore import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from contextstore.backends.redis import index, link, reading, scanning
+from contextstore.backends.redis import index, link, listing, reading, scanning
 from contextstore.backends.redis.layout import Keys
 from contextstore.backends.redis.link import Answer, Link
 from contextstore.backends.redis.scripts import CHANGE, DELETE
@@ -149,7 +150,8 @@ def test_a_change_takes_as_many_round_trips_as_is_said(
     name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with behind(proxy, f"{name}-warm").sync as warm:
+    # Past the proxy, as nobody hears when the last of it is done.
+    with RedisMemory(valkey().url, namespace=f"{name}-warm").sync as warm:
         warm.save_context("s", numbered(1, 3))
         change(warm)
     memory = behind(proxy, name)
@@ -295,6 +297,96 @@ def test_the_index_is_repaired_and_not_trusted(memory: RedisMemory, name: str) -
     ask("DEL", *keys)
     listed = memory.sync.list_sessions()
     assert sorted(one.session_id for one in listed.sessions) == ["s0", "s2", "s3", "s4"]
+
+
+def test_the_last_change_reaches_the_index_though_none_follows(
+    memory: RedisMemory, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_LONGEST", 0.2)
+    for one in ("s", "t"):
+        memory.sync.save_context(one, [message(1)])
+    memory.sync.list_sessions()
+    memory.sync.append_context("s", [message(2)])
+    with RedisMemory(valkey().url, namespace=name).sync as other:
+        until = time.monotonic() + 10.0
+        while other.list_sessions(limit=1).sessions[0].session_id != "s":
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+def in_one_bucket(name: str, count: int) -> List[str]:
+    """Return ids of sessions that one set of the index has."""
+    buckets = index.Index(Link.__new__(Link), name)
+    ids = (f"s{number}" for number in range(10**6))
+    first = buckets.bucket_of("s0")
+    return list(islice((one for one in ids if buckets.bucket_of(one) == first), count))
+
+
+def test_a_list_leaves_out_no_session_where_others_expire(name: str) -> None:
+    """Those that are gone are taken out of the index while it is read."""
+    ids = in_one_bucket(name, 150)
+    memory = RedisMemory(valkey().url, namespace=name).sync
+    for one in ids[70:]:
+        memory.save_context(one, [message(1)])
+    with RedisMemory(
+        valkey().url, namespace=name, ttl=timedelta(milliseconds=1)
+    ).sync as mortal:
+        for one in ids[:70]:
+            mortal.save_context(one, [message(1)])
+        # The index is told of each without anybody waiting for it.
+        (bucket,) = ask("KEYS", f"{name}:index:*")
+        while ask("ZCOUNT", bucket, 0, 0):
+            time.sleep(0.01)
+    listed: List[str] = []
+    cursor = None
+    while cursor is not None or not listed:
+        page = memory.list_sessions(limit=20, prefix="s", cursor=cursor)
+        listed += [one.session_id for one in page.sessions]
+        cursor = page.cursor
+    assert sorted(listed) == sorted(ids[70:])
+    memory.close()
+
+
+def test_a_list_goes_on_amid_sessions_of_one_time(memory: RedisMemory) -> None:
+    """An index that was mended has all sessions at one time, the oldest there is."""
+    name = memory._room.namespace
+    # Neither the order of the alphabet nor that of how they are written down.
+    ids = [f"{prefix}{one}" for one in range(150) for prefix in ("Ä", "a", "B", "")]
+    for one in ids:
+        memory.sync.save_context(one, [message(1)])
+    ask("DEL", *ask("KEYS", f"{name}:index:*"))
+    memory.sync.verify(repair=True)
+    listed: List[str] = []
+    cursor = None
+    while True:
+        page = memory.sync.list_sessions(limit=70, cursor=cursor)
+        listed += [one.session_id for one in page.sessions]
+        cursor = page.cursor
+        if cursor is None:
+            break
+        # What is gone is no place to lose oneself at.
+        memory.sync.delete_session(listed[-1])
+    assert sorted(listed) == sorted(ids)
+
+
+def test_a_session_made_anew_meanwhile_is_listed_once(
+    memory: RedisMemory, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = in_one_bucket(name, 150)
+    for one in ids:
+        memory.sync.save_context(one, [message(1)])
+    memory.sync.set_metadata(ids[-1], {"kept": True})
+    (bucket,) = ask("KEYS", f"{name}:index:*")
+    described = reading.infos
+
+    async def infos(room: Any, session_ids: Any) -> Any:
+        # It is in the index at once, and its time told later.
+        ask("ZADD", bucket, 0, ids[-1])
+        return await described(room, session_ids)
+
+    monkeypatch.setattr(listing, "infos", infos)
+    listed = memory.sync.list_sessions(limit=10, metadata={"kept": True}).sessions
+    assert [one.session_id for one in listed] == [ids[-1]]
 
 
 def test_an_expired_session_is_gone(name: str) -> None:

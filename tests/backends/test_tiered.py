@@ -6,7 +6,7 @@ import asyncio
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional
 
 import pytest
 
@@ -17,6 +17,8 @@ from contextstore import (
     TieredMemory,
     UnavailableError,
 )
+from contextstore._hop import Signal
+from contextstore.backends.results import EraseReceipt
 from contextstore.backends.tiered.blocks import Block, newest
 from contextstore.errors import ConfigurationError, ConflictError, CorruptDataError
 from contextstore.testing.memory_suite import bare, message, numbered
@@ -367,3 +369,90 @@ def test_a_load_that_is_under_way_brings_nothing_back_after_an_erasure() -> None
         assert await cache.load_context("s") == []
 
     asyncio.run(run())
+
+
+class CutShort(InMemoryMemory):
+    """Be a record of which an erasure of several sessions is cut short half way.
+
+    Attributes:
+        reached: given when one session is gone.
+    """
+
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__()
+        self.fails = fails
+        self.reached = Signal()
+
+    async def erase(
+        self,
+        *,
+        session_id: Optional[str] = None,
+        where: Optional[Mapping[str, Any]] = None,
+    ) -> EraseReceipt:
+        first = (await self.list_sessions(metadata=where)).sessions[0].session_id
+        await super().erase(session_id=first)
+        self.reached.give()
+        if not self.fails:
+            await asyncio.sleep(60.0)
+        raise UnavailableError("down")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_erasure_that_is_cut_short_leaves_no_copy_of_what_is_gone(
+    fails: bool,
+) -> None:
+    record, cache = CutShort(fails=fails), InMemoryMemory()
+    memory = TieredMemory(record, cache)
+    for name in ("s", "t", "u"):
+        memory.sync.save_context(name, numbered(1, 3))
+        memory.sync.set_metadata(name, {"whose": name < "u"})
+        memory.sync.load_context(name, 2)
+
+    async def run() -> None:
+        erasure = asyncio.ensure_future(memory.erase(where={"whose": True}))
+        await record.reached.wait()
+        if not fails:
+            erasure.cancel()
+        await erasure
+
+    with pytest.raises(UnavailableError if fails else asyncio.CancelledError):
+        asyncio.run(run())
+    left = {one.session_id for one in cache.sync.list_sessions().sessions}
+    assert left <= {one.session_id for one in record.sync.list_sessions().sessions}
+    assert "u" in left
+    assert memory.sync.load_context("u", 2) == numbered(2, 3)
+    assert memory.cache_hits == 1
+
+
+class Watched(InMemoryMemory):
+    """Be a record that is loaded from while it erases.
+
+    Attributes:
+        loads: what to do meanwhile.
+    """
+
+    loads: Callable[[], Awaitable[object]]
+
+    async def erase(self, **options: Any) -> EraseReceipt:
+        await self.loads()
+        return await super().erase(**options)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_load_amid_an_erasure_brings_nothing_back(which: int) -> None:
+    record, cache = Watched(), InMemoryMemory()
+    faces = [TieredMemory(record, cache) for _ in range(2)]
+    faces[0].sync.save_context("s", numbered(1, 3))
+    faces[0].sync.set_metadata("s", {"whose": "hers"})
+    faces[0].sync.load_context("s", 2)
+    amid: List[int] = []
+
+    async def load() -> None:
+        assert await faces[which].load_context("s", 2) == numbered(2, 3)
+        amid.append(len((await cache.list_sessions()).sessions))
+
+    record.loads = load
+    assert faces[0].sync.erase(where={"whose": "hers"}).session_ids == ("s",)
+    # Another object may put it there, for as long as the record has it.
+    assert amid == [which]
+    assert cache.sync.list_sessions().sessions == []

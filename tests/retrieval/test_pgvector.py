@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 import pytest
 
-from contextstore import InMemoryEmbeddingStore, PgVectorStore, PostgresMemory
-from contextstore.errors import CorruptDataError, InvalidInputError
+from contextstore import (
+    InMemoryEmbeddingStore,
+    InMemoryMemory,
+    PgVectorStore,
+    PostgresMemory,
+    SessionStore,
+    SessionStoreConfig,
+)
+from contextstore.backends.postgres.vector_rows import VectorPlace
+from contextstore.embedders import HashingEmbedder
+from contextstore.errors import CorruptDataError, EmbeddingError, InvalidInputError
 from tests.servers.shared import database_of, need_pgvector, postgres_server
 
 EAST, NORTH = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
@@ -128,6 +137,53 @@ def test_no_vector_is_kept_of_a_message_that_is_gone(
     assert asyncio.run(crossing()) == []
 
 
+def test_a_store_that_is_led_to_other_tables_than_the_messages_says_so(
+    dsn: str,
+) -> None:
+    server = postgres_server()
+    server.ask("CREATE SCHEMA IF NOT EXISTS chat", "contextstore")
+    elsewhere = f"{dsn}?options=-csearch_path%3Dchat"
+    for memory, beside in ((elsewhere, False), (elsewhere, True), (dsn, True)):
+        chat = PostgresMemory(memory, partitions=1)
+        vectors = PgVectorStore(memory if beside else dsn, partitions=1)
+        config = SessionStoreConfig(embed_fn=HashingEmbedder(16), auto_embed=True)
+        store = SessionStore(chat, vectors, config).sync
+        store.save_context("s", said("a"))
+        if beside:
+            store.wait_for_embeddings()
+            assert [item.message_id for item in store.retrieve_relevant("s", "a")]
+            assert vectors.for_model(HashingEmbedder(16).name).sync.message_ids("s")
+        else:
+            with pytest.raises(EmbeddingError, match="search_path") as caught:
+                store.wait_for_embeddings()
+            assert isinstance(caught.value.__cause__, EmbeddingError)
+        chat.sync.delete_session("s")
+        assert vectors.sync.message_ids("s") == []
+        for part in (chat, vectors):
+            part.sync.close()
+    server.ask("DROP SCHEMA chat CASCADE", "contextstore")
+
+
+def test_a_change_of_the_name_alone_is_embedded(
+    vectors: PgVectorStore,
+) -> None:
+    """The messages are elsewhere, so that no vector goes with the edit."""
+    memory = InMemoryMemory()
+    config = SessionStoreConfig(embed_fn=HashingEmbedder(16), auto_embed=True)
+    store = SessionStore(memory, vectors, config).sync
+    for name in ("Ann", "Bo"):
+        message = {**said("a")[0], "name": name}
+        if name == "Ann":
+            store.save_context("s", [message])
+        else:
+            memory.sync.update_interaction("s", "a", message)
+        assert store.embedding_status().missing == int(name == "Bo")
+    store.embed_missing()
+    (hit,) = store.retrieve_relevant("s", "a")
+    assert hit.metadata == {"text": "a", "said_by": "Bo"}
+    vectors.sync.close()
+
+
 def test_one_model_has_one_dimension(vectors: PgVectorStore) -> None:
     store = vectors.sync
     store.add("s", "a", EAST, None)
@@ -168,6 +224,66 @@ def test_a_database_put_back_to_a_backup_is_read_anew(vectors: PgVectorStore) ->
     )
     assert [item.message_id for item in store.search("s", EAST, 9)] == ["a"]
     store.close()
+
+
+PUT_ASIDE = """
+CREATE TABLE vectors_aside AS SELECT * FROM context_vectors;
+CREATE TABLE heads_aside AS SELECT * FROM context_vector_sessions"""
+PUT_BACK = """
+DELETE FROM context_vectors; DELETE FROM context_vector_sessions;
+INSERT INTO context_vectors SELECT * FROM vectors_aside;
+INSERT INTO context_vector_sessions SELECT * FROM heads_aside;
+DROP TABLE vectors_aside; DROP TABLE heads_aside"""
+
+
+@pytest.mark.parametrize("lost", ["+c", "-a", "-a +a", "+c -c"])
+@pytest.mark.parametrize("instead", ["+d", "-b", "+d +c", "-b +d", "+d -d"])
+def test_a_backup_that_was_written_on_is_read_anew(
+    vectors: PgVectorStore, dsn: str, lost: str, instead: str
+) -> None:
+    one, other = vectors.sync, PgVectorStore(dsn).sync
+
+    def write(changes: str) -> None:
+        for change in changes.split():
+            if change[0] == "+":
+                other.add("s", change[1:], EAST, None)
+            else:
+                other.delete("s", [change[1:]])
+
+    write("+a +b")
+    postgres_server().ask(PUT_ASIDE, "contextstore")
+    write(lost)
+    one.search("s", EAST, 9)
+    postgres_server().ask(PUT_BACK, "contextstore")
+    write(instead)
+    found = [item.message_id for item in one.search("s", EAST, 9)]
+    assert found == other.message_ids("s")
+    one.close()
+    other.close()
+
+
+def test_what_is_added_alone_is_read_however_a_session_changed(
+    vectors: PgVectorStore, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removal of the newest vector leaves one to go on from."""
+    one, other = vectors.sync, PgVectorStore(dsn).sync
+    other.add_many("s", [(name, EAST, None) for name in "abc"])
+    other.delete("s", ["c"])
+    one.search("s", EAST, 9)
+    read: List[str] = []
+    opened = VectorPlace.opened
+
+    def spying(*row: Any) -> Any:
+        read.append(row[3] or row[2])
+        return opened(*row)
+
+    monkeypatch.setattr(VectorPlace, "opened", spying)
+    one.search("s", EAST, 9)
+    other.add("s", "d", EAST, None)
+    assert [item.message_id for item in one.search("s", EAST, 9)] == ["a", "b", "d"]
+    assert read == ["d"]
+    one.close()
+    other.close()
 
 
 def test_all_sessions_are_searched_by_an_index(vectors: PgVectorStore) -> None:

@@ -397,6 +397,47 @@ class TestCache:
         store.sync.add_many("s", made(1, first=9))
         assert names() == sorted([*before, "s/m9"])
 
+    @pytest.mark.parametrize("lost", ["+c", "-a", "-a +a", "+c -c"])
+    @pytest.mark.parametrize("instead", ["+d", "-b", "+d +c", "-b +d", "+d -d"])
+    def test_a_backup_that_was_written_on_is_read_anew(
+        self, tmp_path: Path, lost: str, instead: str
+    ) -> None:
+        store = SQLiteEmbeddingStore(tmp_path / "v.db", durability="relaxed")
+
+        def write(changes: str) -> None:
+            for one in changes.split():
+                if one[0] == "+":
+                    store.sync.add("s", one[1:], [1.0, 0.0, 0.0, 0.0])
+                else:
+                    store.sync.delete("s", [one[1:]])
+
+        write("+a +b")
+        live, aside = (sqlite3.connect(str(tmp_path / n)) for n in ("v.db", "a.db"))
+        live.backup(aside)
+        write(lost)
+        found(store)
+        aside.backup(live)
+        write(instead)
+        assert found(store, 9) == store.sync.message_ids("s")
+        live.close()
+        aside.close()
+
+    def test_a_vector_that_came_again_does_not_hide_another_before_it(
+        self, tmp_path: Path
+    ) -> None:
+        store = filled(tmp_path / "v.db", 2)
+        live, aside = (sqlite3.connect(str(tmp_path / n)) for n in ("v.db", "a.db"))
+        live.backup(aside)
+        store.sync.add_many("s", made(2, first=5))
+        found(store)
+        aside.backup(live)
+        store.sync.add_many("s", made(1, first=8) + made(1, first=6))
+        assert sorted(found(store, 9)) == ["m0", "m1", "m6", "m8"]
+        store.sync.add_many("s", made(1, first=9))
+        assert sorted(found(store, 9)) == ["m0", "m1", "m6", "m8", "m9"]
+        live.close()
+        aside.close()
+
     def test_who_holds_on_to_an_earlier_state_does_not_read_all_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

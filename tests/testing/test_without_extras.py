@@ -23,6 +23,8 @@ except MissingDependencyError as error:
         ("pytest", "import contextstore.testing"),
         ("pytest", "import contextstore.testing.faults"),
         ("hypothesis", "from contextstore.testing import memory_machine"),
+        ("hypothesis", "import contextstore.testing.stateful"),
+        ("hypothesis", "import contextstore.testing.faults.fuzz"),
         ("hypothesis", "from contextstore.testing.faults import run_fuzz"),
     ],
 )

@@ -13,7 +13,8 @@ from contextstore.backends.postgres.engine import Engine, Options
 from contextstore.backends.postgres.keys import Place
 from contextstore.backends.postgres.vector_rows import (
     NOTHING,
-    Head,
+    Held,
+    Loaded,
     StoredVector,
     VectorPlace,
 )
@@ -53,28 +54,28 @@ class HeldSession:
 
     Attributes:
         lock: held by whoever uses ``vectors``.
-        head: the state; NOTHING where nothing is held.
+        state: which vectors these are.
         vectors: the vectors at that state.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.head = NOTHING
+        self.state = NOTHING
         self.vectors = SessionVectors(1)
 
-    def bring_to(self, asked: Head, head: Head, rows: Sequence[StoredVector]) -> bool:
+    def bring_to(self, asked: Held, loaded: Loaded) -> bool:
         """Add what came since a state; False where another one is held by now."""
         with self.lock:
-            if self.head != asked:
+            if self.state != asked:
                 return False
-            if not head.extends(asked):
-                self.vectors = SessionVectors(head.dimension)
+            if loaded.is_whole:
+                self.vectors = SessionVectors(loaded.head.dimension)
             # What is half applied is nothing to go on from.
-            self.head = NOTHING
-            for message_id, metadata, vector in rows:
+            self.state = NOTHING
+            for message_id, metadata, vector in loaded.rows:
                 kept = messages.decode(metadata)
                 self.vectors.put(message_id, from_bytes(vector), kept)
-            self.head = head
+            self.state = Held(loaded.head, loaded.newest)
             return True
 
     @property
@@ -148,7 +149,9 @@ class PgVectorStore(VectorStore):
         options = Options.checked(dsn, timeout, pool_size, prepare_threshold)
         self._engine = Engine(options, partitions)
         self._held = HeldSessions(cache_bytes)
-        self._only_of_messages = False
+        # Whose messages alone have vectors here, and whether their table was seen.
+        self._messages: Optional[PostgresMemory] = None
+        self._is_beside = False
         # The sessions that a search looks at, while it looks.
         self._looked_at: Dict[str, HeldSession] = {}
 
@@ -156,12 +159,14 @@ class PgVectorStore(VectorStore):
         """Return this store, which keeps no vector of a message that is gone.
 
         That is so where the messages are in this database; else it is the store itself.
+        To add raises ConfigurationError where the two find other tables in the
+        database, by their ``search_path``: nothing would lie beside the messages.
         """
         here = self._engine.location
         if not (isinstance(memory, PostgresMemory) and memory.location == here):
             return self
         view = copy.copy(self)
-        view._only_of_messages = view._is_view = True
+        view._messages, view._is_view = memory, True
         return view
 
     async def has_embedding(self, session_id: str, message_id: str) -> bool:
@@ -276,7 +281,7 @@ class PgVectorStore(VectorStore):
         looking._looked_at = await self._as_they_are(session_ids)
         dimension: Optional[int] = None
         for held in looking._looked_at.values():
-            dimension = held.head.dimension
+            dimension = held.state.head.dimension
         if dimension is None and query_vectors:
             dimension = await vector_rows.dimension_of(self._engine, self._model)
         for vector in query_vectors:
@@ -289,13 +294,13 @@ class PgVectorStore(VectorStore):
         wanted = list(dict.fromkeys(session_ids))
         while wanted:
             helds = [self._held.at(self._model, one) for one in wanted]
-            asked = [held.head for held in helds]
+            asked = [held.state for held in helds]
             places = [self._place(one) for one in wanted]
             loaded = await vector_rows.load(self._engine, places, asked)
             overtaken: List[str] = []
-            for number, (head, rows) in loaded.items():
+            for number, found in loaded.items():
                 held = helds[number]
-                if not held.bring_to(asked[number], head, rows):
+                if not held.bring_to(asked[number], found):
                     overtaken.append(wanted[number])
                 elif len(held.vectors):
                     current[wanted[number]] = held
@@ -306,6 +311,7 @@ class PgVectorStore(VectorStore):
     async def _keep(
         self, session_id: str, dimension: int, vectors: List[UnitVector]
     ) -> None:
+        await self._refuse_other_tables()
         other = await vector_rows.keep(
             self._engine,
             self._place(session_id),
@@ -314,9 +320,26 @@ class PgVectorStore(VectorStore):
                 (message_id, messages.encode(metadata), to_bytes(components))
                 for message_id, components, metadata in vectors
             ],
-            of_messages=self._only_of_messages,
+            of_messages=self._messages is not None,
         )
         check_dimension(other, dimension)
+
+    async def _refuse_other_tables(self) -> None:
+        """Refuse to keep vectors where their messages are not.
+
+        Raises:
+            ConfigurationError: the memory has its tables elsewhere in the database.
+        """
+        if self._messages is None or self._is_beside:
+            return
+        there = await self._messages.messages_table()
+        if there != await vector_rows.messages_table(self._engine):
+            raise ConfigurationError(
+                f"{self._engine.location}: this PgVectorStore finds other tables there "
+                f"than the PostgresMemory does, so that no vector would lie beside its "
+                f"message: give both the same user and search_path"
+            )
+        self._is_beside = True
 
     async def _discard(self, session_id: str, message_ids: List[str]) -> None:
         place = self._place(session_id).place

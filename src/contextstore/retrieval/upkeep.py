@@ -30,6 +30,10 @@ from contextstore.retrieval.vector_sums import VectorSum, VectorSums
 
 _FIRST_PAUSE = 0.5
 
+SAID_BY = "said_by"
+"""What the name of a message stands under beside its vector. An application may well
+keep something of its own as ``name`` there."""
+
 
 class Entry(NamedTuple):
     """Be one text to embed.
@@ -37,8 +41,8 @@ class Entry(NamedTuple):
     Attributes:
         message_id: the id that the vector is found under.
         text: what is embedded.
-        metadata: what is kept beside the vector; its ``text`` tells whether a vector
-            is that of the text as it is now.
+        metadata: what is kept beside the vector; its ``text``, and for a message who
+            said it, tell whether a vector is that of the text as it is now.
         is_stored: whether it is the text of a stored message.
     """
 
@@ -138,8 +142,7 @@ class VectorUpkeep:
             has = {
                 entry.message_id
                 for entry in alive
-                if stored.get(entry.message_id, {}).get("text")
-                == entry.metadata["text"]
+                if _is_of(stored.get(entry.message_id, {}), entry)
             }
         else:
             has = {
@@ -350,7 +353,10 @@ class VectorUpkeep:
         texts = [entry.text for entry in wanted]
         vectors = await self._embedded(texts, retries)
         for entry, vector in zip(wanted, vectors):
+            # Before it is looked whether it is wanted, which may change meanwhile.
+            flight.writing = entry.message_id
             await self._store(flight, entry, vector)
+        flight.writing = None
 
     async def _embedded(self, texts: Sequence[str], retries: int) -> List[List[float]]:
         function, pause = self._function(), _FIRST_PAUSE
@@ -379,11 +385,20 @@ class VectorUpkeep:
             await self._take_away(session_id, [message_id])
 
 
+def _is_of(kept: Mapping[str, Any], entry: Entry) -> bool:
+    """Tell by what is kept beside a vector whether it is that of an entry."""
+    # A text that was embedded by hand stands for itself, whoever said it.
+    names = ("text", SAID_BY) if entry.is_stored else ("text",)
+    return all(kept.get(name) == entry.metadata.get(name) for name in names)
+
+
 def _failure(
     error: Exception, session_id: str, missing: Sequence[Entry]
 ) -> EmbeddingError:
     text = str(error)
-    if not isinstance(error, EmbeddingError):
+    if isinstance(error, ConfigurationError):
+        text = f"the vectors could not be kept: {error}"
+    elif not isinstance(error, EmbeddingError):
         text = f"the vectors could not be kept ({type(error).__name__}; see the cause)"
     return EmbeddingError(
         text, session_id=session_id, message_ids=[entry.message_id for entry in missing]

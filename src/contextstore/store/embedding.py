@@ -22,7 +22,13 @@ from contextstore.errors import InvalidInputError
 from contextstore.messages import validate_limit, validate_session_id
 from contextstore.retrieval.base import RetrievalBackend, ScanningBackend
 from contextstore.retrieval.documents import Document, index_text
-from contextstore.retrieval.upkeep import Attempt, Entry, Pace, VectorUpkeep
+from contextstore.retrieval.upkeep import (
+    SAID_BY,
+    Attempt,
+    Entry,
+    Pace,
+    VectorUpkeep,
+)
 from contextstore.store.indexes import IndexedSession, SessionIndexes
 
 __all__ = [
@@ -80,6 +86,8 @@ class EmbeddingStatus:
 def entry_of(document: Document) -> Entry:
     """Return what is embedded of a message: its text, with the name before it."""
     beside = {"text": document.text}
+    if document.name is not None:
+        beside[SAID_BY] = document.name
     return Entry(document.message_id, index_text(document), beside, is_stored=True)
 
 

@@ -15,7 +15,6 @@ from typing import (
     NamedTuple,
     Optional,
     Sequence,
-    Set,
     Tuple,
     TypeVar,
 )
@@ -40,6 +39,9 @@ __all__ = ["IndexedSession", "SessionIndexes"]
 
 # A document takes about two kilobytes with its postings.
 _MOST_DOCUMENTS = 100_000
+# An id takes about a sixteenth of that.
+_IDS_A_DOCUMENT = 16
+_MOST_IDS = 500_000
 # Indexing so many messages, or so much text, takes some milliseconds.
 _INLINE_MESSAGES = 50
 _INLINE_CHARACTERS = 20_000
@@ -59,6 +61,20 @@ class _Seen(NamedTuple):
     newest: Optional[str]
 
 
+class _Look(NamedTuple):
+    """Say when a look at what is stored was taken, in the numbers of a session.
+
+    Of two looks that overlap nobody knows which is the later one.
+
+    Attributes:
+        begun: what is stored by then shows in it.
+        ended: what it shows was stored by then.
+    """
+
+    begun: int
+    ended: int
+
+
 class IndexedSession:
     """Be the searchable part of one session; hold ``lock`` while using ``index``.
 
@@ -67,8 +83,9 @@ class IndexedSession:
             them those of vectors that belong to no message, by their ids.
         seen: the state of the session that the index holds; None where unknown.
         tried: the state at which all that lacked a vector was tried.
-        weight: what the session counts for where indexes are bounded.
+        weight: what the session counts for where indexes, or ids, are bounded.
         gone: ids of messages that left it, whose vectors may still be there.
+        doubtful: ids of messages of which it takes another look to tell.
     """
 
     def __init__(self) -> None:
@@ -78,11 +95,13 @@ class IndexedSession:
         self.tried: Optional[_Seen] = None
         self.weight = 0
         self.gone: FrozenSet[str] = frozenset()
-        self._reads = count(1)
-        self._applied = 0
+        self.doubtful: FrozenSet[str] = frozenset()
+        self._moments = count(1)
+        self._held = _Look(0, 0)
         self._count = 0
         self._strays: Dict[str, Document] = {}
-        self._expected: Set[str] = set()
+        # Since when they are known to be stored.
+        self._expected: Dict[str, int] = {}
         self._all_known: Tuple[Tuple[str, ...], int] = ((), 0)
         self._all_scanned: Tuple[Tuple[str, ...], int] = ((), 0)
         self._texts: Tuple[int, Dict[str, int]] = (0, {})
@@ -95,47 +114,90 @@ class IndexedSession:
     @property
     def size(self) -> int:
         """Count what is held, and one more, so that an empty session counts too."""
-        return len(self.index) + len(self._expected) + 1
+        return len(self.index) + len(self._expected) // _IDS_A_DOCUMENT + 1
 
     def expect(self, message_ids: Iterable[str]) -> None:
         """Note messages that were stored and embedded, but not indexed yet."""
-        self._expected.update(message_ids)
+        self._expected.update(dict.fromkeys(message_ids, self.moment()))
 
-    def replace(self, messages: Sequence[Message]) -> None:
-        """Hold these messages, and note the ids of those that are gone."""
-        before = {document.message_id for document in self.documents}
-        before |= self._expected
-        self._expected.clear()
+    def rest(self) -> IndexedSession:
+        """Return what is left to know of the session when its index is let go of.
+
+        Without the ids that it had, nobody would notice which of them are gone when it
+        is next searched, and the vectors of these would pass for what is no message.
+        """
+        rest = IndexedSession()
+        with self.lock:
+            rest.gone = self.gone
+            rest._strays = dict(self._strays)
+            ids = [document.message_id for document in self.documents]
+            rest.expect([*ids, *self._expected])
+        rest.weight = len(rest._expected) + len(rest.gone)
+        rest.weight += len(rest._strays) * _IDS_A_DOCUMENT
+        return rest
+
+    def replace(self, messages: Sequence[Message], look: _Look) -> None:
+        """Hold these messages, and note the ids of those that are gone.
+
+        What was stored since the look began may be missing there, and is there all the
+        same: it is expected as before. What another look found meanwhile is doubtful.
+        """
+        found = [document.message_id for document in self.documents]
+        self._expected = {**dict.fromkeys(found, self._held.ended), **self._expected}
         documents = _documents(messages)
         self.index.update(documents)
         self._count = len(documents)
-        now = {document.message_id for document in documents}
         self._add_strays()
-        self.gone = (self.gone | before) - now
+        self.doubtful = self.doubtful.union(found)
+        self._decide(look.begun)
 
-    def begin_read(self) -> int:
-        """Return a number for a look at what is stored, higher for each later one."""
-        return next(self._reads)
+    def _decide(self, moment: int) -> None:
+        """Note which of the messages that were expected by a moment are gone."""
+        lacking = {
+            one: since
+            for one, since in self._expected.items()
+            if not self._is_message(one)
+        }
+        gone = {one for one, since in lacking.items() if since <= moment}
+        self._expected = {one: lacking[one] for one in lacking.keys() - gone}
+        self.doubtful = self.doubtful.intersection(self._expected)
+        self.gone = frozenset(
+            one for one in self.gone | gone if not self._is_message(one)
+        )
+
+    def _is_message(self, message_id: str) -> bool:
+        row = self.index.row_of(message_id)
+        return row is not None and row < self._count
+
+    def moment(self) -> int:
+        """Return a number for a moment, higher for each later one."""
+        return next(self._moments)
 
     def hold(
-        self, messages: Sequence[Message], seen: Optional[_Seen], read: int
+        self, messages: Sequence[Message], seen: Optional[_Seen], look: _Look
     ) -> None:
         """Take the lock, and hold these messages, if no later look was first."""
         with self.lock:
-            if read > self._applied:
-                self.replace(messages)
-                self.seen, self._applied = seen, read
+            if look.begun > self._held.begun:
+                self.replace(messages, look)
+                self.seen, self._held = seen, look
 
     def follow(
-        self, messages: Sequence[Message], before: _Seen, after: _Seen, read: int
+        self, messages: Sequence[Message], before: _Seen, after: _Seen, look: _Look
     ) -> bool:
         """Take the lock, and hold what was appended since a state, if it is at that."""
         with self.lock:
-            if self.seen is not before or read < self._applied:
+            if self.seen is not before or look.begun < self._held.begun:
                 return False
-            self.extend(messages)
-            self.seen, self._applied = after, read
+            self.extend(messages, look)
+            self.seen, self._held = after, look
             return True
+
+    def confirm(self, seen: _Seen, moment: int) -> None:
+        """Take the lock, and note that a state that is held was that of a moment."""
+        with self.lock:
+            if self.seen is seen and self._expected:
+                self._decide(moment)
 
     def text_of(self, message_id: str) -> Optional[str]:
         """Return the text that is indexed under an id."""
@@ -153,14 +215,13 @@ class IndexedSession:
         with self.lock:
             self.gone = self.gone.difference(message_ids)
 
-    def extend(self, messages: Sequence[Message]) -> None:
-        """Hold messages that were appended, which all that were expected are."""
-        self._expected.clear()
+    def extend(self, messages: Sequence[Message], look: _Look) -> None:
+        """Hold messages that were appended."""
         documents = _documents(messages)
         self.index.update(documents, self._count)
         self._count += len(documents)
-        self.gone = self.gone.difference(one.message_id for one in documents)
         self._add_strays()
+        self._decide(look.begun)
 
     def add_strays(self, documents: Sequence[Document]) -> None:
         """Hold what was embedded under ids that are no messages."""
@@ -170,8 +231,8 @@ class IndexedSession:
 
     def drop_strays(self, message_ids: Sequence[str]) -> None:
         """Forget what belongs to no message any more."""
-        self._expected.difference_update(message_ids)
         for message_id in message_ids:
+            self._expected.pop(message_id, None)
             self._strays.pop(message_id, None)
         self._add_strays()
 
@@ -236,7 +297,7 @@ def _documents(messages: Sequence[Message]) -> List[Document]:
 
 
 class SessionIndexes:
-    """Hold the indexes of the sessions that were searched last.
+    """Hold the indexes of the sessions that were searched last, and the ids of others.
 
     Args:
         memory: where the messages are.
@@ -255,6 +316,9 @@ class SessionIndexes:
         self._lock = threading.Lock()
         self._sessions: OrderedDict[str, IndexedSession] = OrderedDict()
         self._weight = 0
+        # What is known of those whose index was let go of.
+        self._rests: OrderedDict[str, IndexedSession] = OrderedDict()
+        self._ids = 0
 
     async def current(self, session_id: str) -> Tuple[IndexedSession, Tuple[str, ...]]:
         """Return the index of a session, up to date, and the ids that left it.
@@ -263,27 +327,41 @@ class SessionIndexes:
         with: who is given them may fail, or be cancelled.
         """
         session = self.known(session_id)
-        read = session.begin_read()
+        await self._bring_up_to_date(session_id, session)
+        while session.doubtful:
+            await self._bring_up_to_date(session_id, session)
+        self._weigh(session_id, session)
+        return session, tuple(session.gone)
+
+    async def _bring_up_to_date(self, session_id: str, session: IndexedSession) -> None:
+        begun = session.moment()
         version = await self._version(session_id)
         seen = session.seen
         if seen is not None and version is not None:
             if seen.version == version:
-                return session, tuple(session.gone)
-            if await self._follow_appends(session_id, session, seen, version, read):
-                self._weigh(session_id, session)
-                return session, tuple(session.gone)
+                session.confirm(seen, begun)
+                return
+            if await self._follow_appends(session_id, session, seen, version, begun):
+                return
         messages = await reach(self._memory, self._memory.load_context(session_id))
+        look = _Look(begun, session.moment())
         seen = None if version is None else _Seen(version, _newest(messages))
-        await _aside(messages, session.hold, messages, seen, read)
-        self._weigh(session_id, session)
-        return session, tuple(session.gone)
+        await _aside(messages, session.hold, messages, seen, look)
 
     def known(self, session_id: str) -> IndexedSession:
         """Return the index of a session as it is."""
         with self._lock:
-            session = self._sessions.setdefault(session_id, IndexedSession())
+            session = self._sessions.get(session_id) or self._taken_up(session_id)
             self._sessions.move_to_end(session_id)
         self._weigh(session_id, session)
+        return session
+
+    def _taken_up(self, session_id: str) -> IndexedSession:
+        """Hold a session, with what is left of it; call it with the lock."""
+        session = self._rests.pop(session_id, None) or IndexedSession()
+        self._ids -= session.weight
+        session.weight = 0
+        self._sessions[session_id] = session
         return session
 
     def _weigh(self, session_id: str, session: IndexedSession) -> None:
@@ -295,8 +373,18 @@ class SessionIndexes:
             self._weight += weight - session.weight
             session.weight = weight
             while self._weight > _MOST_DOCUMENTS and len(self._sessions) > 1:
-                _, oldest = self._sessions.popitem(last=False)
-                self._weight -= oldest.weight
+                self._let_go(*self._sessions.popitem(last=False))
+
+    def _let_go(self, session_id: str, session: IndexedSession) -> None:
+        """Keep of a session what takes little room; call it with the lock."""
+        self._weight -= session.weight
+        rest = session.rest()
+        if rest.weight:
+            self._rests[session_id] = rest
+            self._ids += rest.weight
+        while self._ids > _MOST_IDS:
+            _, oldest = self._rests.popitem(last=False)
+            self._ids -= oldest.weight
 
     def expect(self, session_id: str, message_ids: Iterable[str]) -> None:
         """Note messages whose vectors have to go if they are found to be gone."""
@@ -329,6 +417,8 @@ class SessionIndexes:
         with self._lock:
             session = self._sessions.pop(session_id, None)
             self._weight -= 0 if session is None else session.weight
+            rest = self._rests.pop(session_id, None)
+            self._ids -= 0 if rest is None else rest.weight
 
     async def _version(self, session_id: str) -> Optional[int]:
         if not self._has_versions:
@@ -345,7 +435,7 @@ class SessionIndexes:
         session: IndexedSession,
         seen: _Seen,
         version: int,
-        read: int,
+        begun: int,
     ) -> bool:
         """Take in what was appended; False where more than that happened.
 
@@ -366,7 +456,8 @@ class SessionIndexes:
             # An edit and a later append look like one append.
             return False
         after = _Seen(version, _newest(messages))
-        return await _aside(messages, session.follow, messages, seen, after, read)
+        look = _Look(begun, session.moment())
+        return await _aside(messages, session.follow, messages, seen, after, look)
 
 
 async def _aside(

@@ -39,7 +39,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Only this part needs hypothesis.
     if name == "memory_machine":
-        _optional.require("hypothesis", "test")
         from contextstore.testing.stateful import memory_machine  # noqa: PLC0415
 
         return memory_machine

@@ -8,19 +8,22 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, ClassVar, Dict, FrozenSet, List, Optional, Type
 
-from hypothesis import strategies as st
-from hypothesis.stateful import (
+from contextstore import _optional, messages
+from contextstore.backends.base import MemoryBackend
+from contextstore.sync import SyncMemory
+from contextstore.testing.faces import FACES, MEMORY_FACES
+
+# Before it is imported, so that the error names the extra.
+_optional.require("hypothesis", "test")
+
+from hypothesis import strategies as st  # noqa: E402
+from hypothesis.stateful import (  # noqa: E402
     RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
     rule,
 )
-
-from contextstore import messages
-from contextstore.backends.base import MemoryBackend
-from contextstore.sync import SyncMemory
-from contextstore.testing.faces import FACES, MEMORY_FACES
 
 __all__ = ["json_messages", "json_values", "memory_machine"]
 

@@ -27,6 +27,7 @@ from contextstore.backends.postgres.appending import columns
 from contextstore.backends.postgres.keys import Place, message_key
 from contextstore.backends.postgres.listing import metadata_of
 from contextstore.backends.postgres.rows import NOW, State, Stored
+from contextstore.backends.postgres.vector_rows import MOMENT, ONE_MORE_REMOVED
 from contextstore.backends.results import WriteResult
 from contextstore.backends.stamps import time_ordered_id
 from contextstore.errors import SessionNotFoundError, UnavailableError
@@ -66,7 +67,7 @@ WITH held AS (
         AND message_key IN (SELECT message_key FROM gone)
         AND message_key <> ALL (%(staying)s::uuid[]) RETURNING model
 ), heads AS (
-    UPDATE context_vector_sessions SET removed = removed + 1
+    UPDATE context_vector_sessions SET removed = {ONE_MORE_REMOVED}
     WHERE session = %(session)s::uuid AND model IN (SELECT model FROM vectors)
 ), texts AS (
     DELETE FROM context_texts WHERE session = %(session)s::uuid
@@ -78,7 +79,7 @@ WITH held AS (
     INSERT INTO context_sessions (session, session_id, last, pruned, changes, created,
         updated, recent, indexed, lifetime, change, metadata, marks)
     VALUES (%(session)s::uuid, %(session_id)s, %(last)s, %(pruned)s,
-        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, {NOW}, {NOW},
+        {MOMENT}, {NOW}, {NOW},
         ({NOW} >> 20)::integer, %(pruned)s, %(lifetime)s::bigint, %(change)s::uuid,
         %(metadata)s, %(marks)s::bigint[])
     ON CONFLICT (session) DO NOTHING RETURNING last, changes, updated
@@ -101,14 +102,14 @@ WITH held AS (
     INSERT INTO context_vector_sessions AS h (session, model, session_id, dimension,
         revision, removed)
     SELECT %(session)s::uuid, model, %(session_id)s, dimension, revision,
-        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+        {MOMENT}
     FROM context_vector_sessions WHERE session = %(source)s::uuid
         AND model IN (SELECT model FROM vectors)
     ON CONFLICT (session, model) DO UPDATE SET removed = excluded.removed,
         revision = greatest(h.revision, excluded.revision)
 )
 SELECT last + changes FROM held"""
-_DELETE = """
+_DELETE = f"""
 WITH held AS (
     DELETE FROM context_sessions WHERE session = %(session)s::uuid
         AND last = %(old_last)s AND changes = %(old_changes)s
@@ -123,7 +124,7 @@ WITH held AS (
         AND (%(all_vectors)s OR message_key IN (SELECT message_key FROM gone))
         AND EXISTS (SELECT FROM held) RETURNING model
 ), heads AS (
-    UPDATE context_vector_sessions SET removed = removed + 1
+    UPDATE context_vector_sessions SET removed = {ONE_MORE_REMOVED}
     WHERE session = %(session)s::uuid AND model IN (SELECT model FROM vectors)
 ), texts AS (
     DELETE FROM context_texts WHERE session = %(session)s::uuid

@@ -20,6 +20,7 @@ from contextstore.backends.postgres import (
     loading,
     plans,
     rows,
+    vector_rows,
 )
 from contextstore.backends.postgres import (
     summaries as summary_rows,
@@ -401,6 +402,14 @@ class PostgresMemory(MemoryBackend):
             "PostgresMemory has no backup(); use pg_dump, or pg_basebackup with an "
             "archive of the log, on the server"
         )
+
+    async def messages_table(self) -> int:
+        """Return the number that the database has for the table of the messages.
+
+        Objects on one database have different ones where their ``search_path`` leads
+        them to different tables.
+        """
+        return await vector_rows.messages_table(self._engine)
 
     async def sweep(self) -> int:
         """Delete the rows of expired sessions, and return how many sessions these were.

@@ -90,10 +90,10 @@ CREATE TABLE context_vector_sessions (
     model text COLLATE "C" NOT NULL,
     session_id text COLLATE "C" NOT NULL,
     dimension integer NOT NULL,
-    -- Vectors that were ever added or replaced: who holds copies reads on from there.
+    -- Raised by every vector that is added or replaced: who holds copies reads on from
+    -- there; and where some are removed: he begins anew. Both to microseconds of the
+    -- clock at least, which no other state of the session has.
     revision bigint NOT NULL,
-    -- Removals, from a number on that no session of the id had: who holds copies begins
-    -- anew.
     removed bigint NOT NULL,
     PRIMARY KEY (session, model)
 ) PARTITION BY HASH (session)"""

@@ -20,11 +20,15 @@ from contextstore.backends.postgres.keys import (
 from contextstore.errors import CorruptDataError
 
 if TYPE_CHECKING:
-    from contextstore.backends.postgres.engine import Engine
+    from contextstore.backends.postgres.engine import Engine, Row
 
 StoredVector = Tuple[str, bytes, bytes]
 """A message id, its metadata in JSON, and its vector in little-endian float32."""
 
+# Microseconds since 1970 by the clock of the server. What a write counts up, it takes
+# to that at least: a database that was put back to a backup gives no number again.
+MOMENT = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+ONE_MORE_REMOVED = f"greatest(removed + 1, {MOMENT})"
 # A session of this model that has vectors, whatever the dimension.
 _ANY = """
     SELECT h.dimension FROM context_vector_sessions AS h WHERE h.model = %(model)s
@@ -51,11 +55,10 @@ WITH fits AS (
     INSERT INTO context_vector_sessions AS h (session, model, session_id, dimension,
         revision, removed)
     SELECT %(session)s::uuid, %(model)s, %(session_id)s, %(dimension)s,
-        cardinality(%(keys)s::uuid[]),
-        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+        {MOMENT} + cardinality(%(keys)s::uuid[]), {MOMENT}
     FROM fits WHERE NOT %(of_messages)s OR EXISTS (SELECT FROM noted)
     ON CONFLICT (session, model) DO UPDATE SET
-        revision = h.revision + cardinality(%(keys)s::uuid[]),
+        revision = greatest(h.revision, {MOMENT}) + cardinality(%(keys)s::uuid[]),
         dimension = excluded.dimension
     RETURNING revision
 ), kept AS (
@@ -75,17 +78,24 @@ WITH fits AS (
 )
 SELECT (SELECT 1 FROM fits), ({_ANY} LIMIT 1),
     (SELECT count(*) FROM seen) > (SELECT count(*) FROM noted)"""
+# What is held shows by its newest vector, which comes along with what was added since,
+# that it is of this very history: a backup that was written on lacks it.
 _LOAD = """
-SELECT wanted.number, h.dimension, h.revision, h.removed, v.checksum,
+SELECT h.number, h.dimension, h.revision, h.removed, h.known, v.revision, v.checksum,
     v.message_key::text, v.message_name, v.metadata, v.vector
-FROM unnest(%(sessions)s::uuid[], %(revisions)s::bigint[], %(removals)s::bigint[])
-    WITH ORDINALITY AS wanted (session, revision, removed, number)
-JOIN context_vector_sessions AS h
-    ON h.session = wanted.session AND h.model = %(model)s
-LEFT JOIN context_vectors AS v ON v.session = wanted.session AND v.model = %(model)s
-    AND (v.revision > wanted.revision OR h.removed <> wanted.removed
-        OR h.revision < wanted.revision)
-ORDER BY wanted.number, v.place"""
+FROM (
+    SELECT wanted.number, s.session, s.dimension, s.revision, s.removed, wanted.newest,
+        CASE WHEN s.removed = wanted.removed AND s.revision >= wanted.revision
+            THEN wanted.revision ELSE 0 END AS known
+    FROM unnest(%(sessions)s::uuid[], %(revisions)s::bigint[], %(removals)s::bigint[],
+            %(newest)s::bigint[])
+        WITH ORDINALITY AS wanted (session, revision, removed, newest, number)
+    JOIN context_vector_sessions AS s
+        ON s.session = wanted.session AND s.model = %(model)s
+) AS h
+LEFT JOIN context_vectors AS v ON v.session = h.session AND v.model = %(model)s
+    AND (v.revision > h.known OR v.revision = h.newest AND h.revision > h.known)
+ORDER BY h.number, v.place"""
 _DIMENSION = f"{_ANY} LIMIT 1"
 _SOME = """
 SELECT checksum, message_key::text, message_name, metadata, vector FROM context_vectors
@@ -99,20 +109,21 @@ SELECT session_id FROM context_vector_sessions AS h WHERE model = %(model)s
     AND EXISTS (SELECT FROM context_vectors AS v
         WHERE v.session = h.session AND v.model = h.model)
 ORDER BY session_id"""
-_DISCARD = """
+_DISCARD = f"""
 WITH gone AS (
     DELETE FROM context_vectors WHERE session = %(session)s::uuid
         AND (%(model)s::text IS NULL OR model = %(model)s)
         AND (%(keys)s::uuid[] IS NULL OR message_key = ANY(%(keys)s::uuid[]))
     RETURNING model
 ), heads AS (
-    UPDATE context_vector_sessions SET removed = removed + 1
+    UPDATE context_vector_sessions SET removed = {ONE_MORE_REMOVED}
     WHERE session = %(session)s::uuid AND model IN (SELECT model FROM gone)
 )
 SELECT count(*) FROM gone"""
-_DISCARD_MODEL = """
+_DISCARD_MODEL = f"""
 WITH heads AS (
-    UPDATE context_vector_sessions SET removed = removed + 1 WHERE model = %(model)s
+    UPDATE context_vector_sessions SET removed = {ONE_MORE_REMOVED}
+    WHERE model = %(model)s
     RETURNING session
 ), gone AS (
     DELETE FROM context_vectors WHERE model = %(model)s
@@ -164,22 +175,48 @@ class VectorPlace(NamedTuple):
 
 
 class Head(NamedTuple):
-    """Be the state of the vectors that one session has of one model."""
+    """Be the state of the vectors that one session has of one model.
+
+    Attributes:
+        dimension: how many components each has.
+        revision: raised by every vector that is added or replaced.
+        removed: raised where vectors are removed.
+    """
 
     dimension: int
     revision: int
     removed: int
 
-    def extends(self, other: Head) -> bool:
-        """Tell whether this differs from another state only by what was added since.
 
-        A database that was put back to a backup has an earlier revision.
-        """
-        return self.removed == other.removed and self.revision >= other.revision
+class Held(NamedTuple):
+    """Say which vectors of a session somebody holds.
+
+    Attributes:
+        head: the state that they are of.
+        newest: the revision of the newest of them.
+    """
+
+    head: Head
+    newest: int
 
 
-NOTHING = Head(0, 0, -1)
-Loaded = Tuple[Head, List[StoredVector]]
+NOTHING = Held(Head(0, 0, -1), 0)
+
+
+class Loaded(NamedTuple):
+    """Be what came of a look at a session.
+
+    Attributes:
+        head: the state that it is in.
+        newest: the revision of the newest vector that came; 0 for none.
+        rows: the vectors that were added since what is held, or all.
+        is_whole: whether they are all.
+    """
+
+    head: Head
+    newest: int
+    rows: List[StoredVector]
+    is_whole: bool
 
 
 async def keep(
@@ -218,30 +255,65 @@ async def keep(
 
 
 async def load(
-    engine: Engine, places: Sequence[VectorPlace], held: Sequence[Head]
+    engine: Engine, places: Sequence[VectorPlace], held: Sequence[Held]
 ) -> Dict[int, Loaded]:
     """Return the states of sessions, by number, and what came after those held.
 
-    Where something was removed, or what is held is not there yet, all vectors come.
+    Where something was removed, or the database has another history than what is held,
+    all vectors come.
 
     Raises:
         CorruptDataError: one of them is damaged.
     """
+    loaded = await _look(engine, places, held)
+    strange = [number for number, one in loaded.items() if one is None]
+    if strange:
+        again = [places[number] for number in strange]
+        whole = await _look(engine, again, [NOTHING] * len(again))
+        loaded.update({strange[number]: one for number, one in whole.items()})
+    return {number: one for number, one in loaded.items() if one is not None}
+
+
+async def _look(
+    engine: Engine, places: Sequence[VectorPlace], held: Sequence[Held]
+) -> Dict[int, Optional[Loaded]]:
+    """Do what ``load`` does; None stands for a session with another history."""
+    # To hold no vector is to know no history.
+    known = [one if one.newest else NOTHING for one in held]
     values = {
         "model": places[0].model,
         "sessions": [place.place.key for place in places],
-        "revisions": [head.revision for head in held],
-        "removals": [head.removed for head in held],
+        "revisions": [one.head.revision for one in known],
+        "removals": [one.head.removed for one in known],
+        "newest": [one.newest for one in known],
     }
-    loaded: Dict[int, Loaded] = {}
-    for number, *head, checksum, key, name, metadata, vector in await engine.fetch(
-        _LOAD, values
-    ):
-        _, rows = loaded.setdefault(number - 1, (Head(*head), []))
-        if key is not None:
-            place = places[number - 1]
-            rows.append(place.opened(checksum, key, name, metadata, vector))
-    return loaded
+    rows: Dict[int, List[Row]] = {}
+    for number, *row in await engine.fetch(_LOAD, values):
+        rows.setdefault(number - 1, []).append(tuple(row))
+    return {
+        number: _loaded(places[number], known[number], found)
+        for number, found in rows.items()
+    }
+
+
+def _loaded(place: VectorPlace, held: Held, found: Sequence[Row]) -> Optional[Loaded]:
+    *head, known = found[0][:4]
+    state = Head(*head)
+    # A session without any gives one row that is empty from here on.
+    vectors = [row[4:] for row in found if row[4] is not None]
+    newer = [row for row in vectors if row[0] > known]
+    if known and state != held.head and len(newer) == len(vectors):
+        return None
+    newest = max((row[0] for row in newer), default=held.newest if known else 0)
+    rows = [place.opened(*row[1:]) for row in newer]
+    return Loaded(state, newest, rows, is_whole=not known)
+
+
+async def messages_table(engine: Engine) -> int:
+    """Return the number that the database has for the table of the messages."""
+    statement = "SELECT 'context_messages'::regclass::oid::bigint"
+    ((number,),) = await engine.fetch(statement, {})
+    return int(number)
 
 
 async def dimension_of(engine: Engine, model: str) -> Optional[int]:

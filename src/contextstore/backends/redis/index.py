@@ -11,14 +11,14 @@ from __future__ import annotations
 import heapq
 import threading
 import time
+import weakref
 from concurrent.futures import Future
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from zlib import crc32
 
-from contextstore._hop import settled
-from contextstore.backends.redis.lanes import Command
+from contextstore._hop import OwnThread, settled
 from contextstore.backends.redis.link import Link, Request
-from contextstore.backends.redis.scripts import FORGET
+from contextstore.backends.redis.scripts import ENTRIES, FORGET
 
 BUCKETS = 64
 # How long, and for how many sessions, a change may be missing from the index.
@@ -85,10 +85,12 @@ class Index:
         """
         with self._lock:
             self._touched[session_id] = changed
-            elapsed = time.monotonic() - self._flushed
-            if not at_once and elapsed < _LONGEST and len(self._touched) < _MOST:
-                return
-            self._post()
+            left = self._flushed + _LONGEST - time.monotonic()
+            if at_once or left <= 0 or len(self._touched) >= _MOST:
+                self._post()
+            elif len(self._touched) == 1:
+                # Perhaps nobody writes after this one, and takes it along.
+                _post_later(self, left)
 
     async def flush(self) -> None:
         """Tell the servers what was changed, before the index is read."""
@@ -150,8 +152,28 @@ class Index:
         ]
 
 
+def _post_later(index: Index, seconds: float) -> None:
+    """Let an index tell the servers some time, if it is still there then."""
+    reference = weakref.ref(index)
+
+    def post() -> None:
+        time.sleep(seconds)
+        left = reference()
+        if left is not None:
+            left.post()
+
+    try:
+        OwnThread(post, "contextstore-redis-index").start()
+    except RuntimeError:
+        # The program ends; what is stored is stored, and verify mends the index.
+        return
+
+
 class PageReader:
     """Read the sets side by side, the newest change first.
+
+    Each set is read on from behind the entry that was read last, so that what others
+    take out or move meanwhile hides no entry that stays where it is.
 
     Args:
         buckets: the keys of the sets.
@@ -162,9 +184,8 @@ class PageReader:
         self, link: Link, buckets: Sequence[bytes], after: Optional[Entry]
     ) -> None:
         self._link = link
-        self._after = after
         self._read: Dict[bytes, List[Entry]] = {key: [] for key in buckets}
-        self._offsets = dict.fromkeys(buckets, 0)
+        self._last: Dict[bytes, Optional[Entry]] = dict.fromkeys(buckets, after)
         self._ended: Dict[bytes, bool] = dict.fromkeys(buckets, False)
 
     async def next(self, count: int) -> List[Entry]:
@@ -180,21 +201,15 @@ class PageReader:
             await self._fetch(empty)
 
     async def _fetch(self, keys: Sequence[bytes]) -> None:
-        newest: Any = "-inf" if self._after is None else self._after.age
         requests = [
-            Request(key, self._command(key, newest, self._offsets[key])) for key in keys
+            Request.of_script(ENTRIES, [key], _BATCH, *(self._last[key] or ()))
+            for key in keys
         ]
         for key, reply in zip(keys, await self._link.ask_all(requests)):
             found = list(_entries(reply))
-            self._offsets[key] += len(found)
             self._ended[key] = len(found) < _BATCH
-            self._read[key] += [
-                one for one in found if self._after is None or one > self._after
-            ]
-
-    def _command(self, key: bytes, newest: Any, offset: int) -> Command:
-        limits = ("WITHSCORES", "LIMIT", offset, _BATCH)
-        return ("ZRANGEBYSCORE", key, newest, "+inf", *limits)
+            self._read[key] += found
+            self._last[key] = found[-1] if found else self._last[key]
 
     def _merged(self, count: int) -> List[Entry]:
         merged = heapq.merge(*self._read.values())

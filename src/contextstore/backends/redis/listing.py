@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 from contextstore.backends.filters import Filter
 from contextstore.backends.redis.index import Entry
@@ -21,7 +21,7 @@ async def page(
 ) -> SessionPage:
     """Return a page of sessions, the newest change first."""
     reader = await room.index.pages(cursor)
-    found: List[SessionInfo] = []
+    found: Dict[str, SessionInfo] = {}
     last: Optional[Entry] = None
     while True:
         asked = max(limit + 1 - len(found), _FEWEST)
@@ -32,10 +32,11 @@ async def page(
         for entry, session in zip(fitting, sessions):
             if session is None:
                 gone.append(entry)
-            elif wanted.admits(session.metadata):
+            # One that is deleted and made anew meanwhile comes again, as the oldest.
+            elif wanted.admits(session.metadata) and entry.session_id not in found:
                 if len(found) == limit:
                     return _page(found, last)
-                found.append(session)
+                found[entry.session_id] = session
                 last = entry
         await room.index.forget(gone)
         if len(entries) < asked:
@@ -46,10 +47,10 @@ def _fits(session_id: str, wanted: Filter) -> bool:
     return session_id.startswith(wanted.prefix or "")
 
 
-def _page(found: List[SessionInfo], last: Optional[Entry]) -> SessionPage:
+def _page(found: Dict[str, SessionInfo], last: Optional[Entry]) -> SessionPage:
     # The index may be a moment behind what the sessions say themselves.
-    found.sort(key=lambda one: one.updated_at, reverse=True)
-    return SessionPage(found, f"{last.age}:{last.session_id}" if last else None)
+    sessions = sorted(found.values(), key=lambda one: one.updated_at, reverse=True)
+    return SessionPage(sessions, f"{last.age}:{last.session_id}" if last else None)
 
 
 def parse_cursor(cursor: Any) -> Optional[Entry]:

@@ -70,7 +70,7 @@ CREATE TABLE context_vector_sessions (
     session_id TEXT NOT NULL,
     model TEXT NOT NULL,
     dimension INTEGER NOT NULL,
-    -- Vectors that were removed or replaced: whoever holds copies begins anew.
+    -- Raised where vectors are removed or replaced: whoever holds copies begins anew.
     changes INTEGER NOT NULL DEFAULT 0,
     -- Vectors that were ever added: whoever holds copies reads on from there.
     added INTEGER NOT NULL DEFAULT 0,
@@ -84,7 +84,8 @@ CREATE TABLE context_vectors (
     place INTEGER PRIMARY KEY,
     session INTEGER NOT NULL,
     message_id TEXT NOT NULL,
-    -- CRC-32 of id, metadata and vector, plus that of session id and model.
+    -- CRC-32 of id, metadata and vector, plus that of session id and model; and from
+    -- 2**33 on a number at random.
     checksum INTEGER NOT NULL,
     metadata BLOB NOT NULL,
     vector BLOB NOT NULL
@@ -119,17 +120,21 @@ BEGIN {_VECTORS_OF_MESSAGE}; END""",
     """
 CREATE TRIGGER context_sessions_deleted AFTER DELETE ON context_sessions
 BEGIN DELETE FROM context_summaries WHERE session = OLD.number; END""",
+    # By a number at random: a file that was put back to a backup, and written on, does
+    # not come to the same again.
     """
 CREATE TRIGGER context_vectors_deleted AFTER DELETE ON context_vectors
 BEGIN
-    UPDATE context_vector_sessions SET changes = changes + 1 WHERE number = OLD.session;
+    UPDATE context_vector_sessions SET changes = changes + 1 + (random() & 0x3fffffff)
+    WHERE number = OLD.session;
     DELETE FROM context_vector_sessions WHERE number = OLD.session
     AND NOT EXISTS (SELECT 1 FROM context_vectors WHERE session = OLD.session);
 END""",
     """
 CREATE TRIGGER context_vectors_changed AFTER UPDATE ON context_vectors
 BEGIN
-    UPDATE context_vector_sessions SET changes = changes + 1 WHERE number = NEW.session;
+    UPDATE context_vector_sessions SET changes = changes + 1 + (random() & 0x3fffffff)
+    WHERE number = NEW.session;
 END""",
 )
 

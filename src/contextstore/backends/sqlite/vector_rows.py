@@ -9,6 +9,7 @@ Writes run in a transaction. Where a model may be None, every model is meant.
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from contextlib import contextmanager
 from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -18,6 +19,9 @@ from contextstore.errors import CorruptDataError
 
 # Where the number of the session stands in a place.
 _SHIFT = 32
+# What of the column is the checksum; above it stands a number at random.
+_CHECKSUM = (1 << 33) - 1
+_CHANCE_BITS = 30
 
 StoredVector = Tuple[str, bytes, bytes]
 """A message id, its metadata in JSON, and its vector in little-endian float32."""
@@ -30,24 +34,23 @@ class Head(NamedTuple):
 
     Attributes:
         number: the key that the vectors carry; never given out twice.
-        changes: how many vectors were removed or replaced.
+        changes: raised where vectors are removed or replaced.
         added: how many were ever added; no more than these are there.
         dimension: how many components each has.
+        newest: what stands as the checksum of the newest one, partly by chance, so
+            that it tells states apart that a backup and the file it was made of had.
     """
 
     number: int
     changes: int
     added: int
     dimension: int
+    newest: int = 0
 
     @property
     def start(self) -> int:
         """Give the place before the first vector."""
         return self.number << _SHIFT
-
-    def extends(self, other: Head) -> bool:
-        """Tell whether this differs from another state only by what was added since."""
-        return self[:2] == other[:2] and self.added >= other.added
 
 
 class VectorPlace(NamedTuple):
@@ -77,8 +80,9 @@ class VectorPlace(NamedTuple):
         """
         # A damaged row may hold values of other types.
         message_id, metadata, vector = row
-        sound = (type(message_id), type(metadata), type(vector)) == (str, bytes, bytes)
-        if not sound or len(vector) != 4 * dimension or _sum(row) + base != checksum:
+        types = (type(message_id), type(metadata), type(vector), type(checksum))
+        sound = types == (str, bytes, bytes, int) and len(vector) == 4 * dimension
+        if not sound or _sum(row) + base != checksum & _CHECKSUM:
             raise CorruptDataError(
                 f"{self.location}, session {self.session_id!r}, message "
                 f"{message_id!r}: the checksum of the vector is wrong; delete this "
@@ -98,11 +102,29 @@ def find_head(
 ) -> Optional[Head]:
     """Return the state of the vectors of a session; None where it has none."""
     row = connection.execute(
-        "SELECT number, changes, added, dimension FROM context_vector_sessions"
-        " WHERE session_id = ? AND model = ?",
+        "SELECT number, changes, added, dimension, coalesce((SELECT CAST(checksum"
+        " AS INTEGER) FROM context_vectors WHERE place > number << 32"
+        " AND place <= (number << 32) + added ORDER BY place DESC LIMIT 1), 0)"
+        " FROM context_vector_sessions WHERE session_id = ? AND model = ?",
         (session_id, model),
     ).fetchone()
     return None if row is None else Head(*row)
+
+
+def extends(connection: sqlite3.Connection, head: Head, other: Head) -> bool:
+    """Tell whether a state differs from another only by what was added since.
+
+    A file that was put back to a backup, and written on, may have counted as far again:
+    the newest vector of that other state is then not there.
+    """
+    if head[:2] != other[:2] or head.added < other.added:
+        return False
+    row = connection.execute(
+        "SELECT CAST(checksum AS INTEGER) FROM context_vectors"
+        " WHERE place > ? AND place <= ? ORDER BY place DESC LIMIT 1",
+        (other.start, other.start + other.added),
+    ).fetchone()
+    return row is not None and row[0] == other.newest
 
 
 def dimension_of(connection: sqlite3.Connection, model: str) -> Optional[int]:
@@ -124,7 +146,7 @@ def keep(
     head = find_head(connection, place.session_id, place.model)
     if head is None:
         head = _create(connection, place, dimension)
-    base = place.base()
+    base = place.base() + (secrets.randbits(_CHANCE_BITS) << _CHECKSUM.bit_length())
     connection.executemany(
         "INSERT INTO context_vectors"
         " (place, session, message_id, checksum, metadata, vector)"

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Awaitable, Callable, Optional, Sequence, TypeVar
+from contextlib import contextmanager
+from typing import (
+    Awaitable,
+    Callable,
+    FrozenSet,
+    Generator,
+    List,
+    Optional,
+    Sequence,
+    TypeVar,
+)
 
 from contextstore._hop import reach
 from contextstore.backends.base import MemoryBackend
@@ -32,11 +42,27 @@ class Cache:
         self.failures = 0
         self._retry_after = retry_after
         self._left_alone_until = 0.0
+        # In a list, as two may erase at once.
+        self._kept_out: List[FrozenSet[str]] = []
 
     @property
     def is_down(self) -> bool:
         """Tell whether it is left alone."""
         return time.monotonic() < self._left_alone_until
+
+    @contextmanager
+    def keeping_out(self, session_ids: Sequence[str]) -> Generator[None, None, None]:
+        """Have no load put copies of sessions back while these are erased."""
+        kept_out = frozenset(session_ids)
+        self._kept_out.append(kept_out)
+        try:
+            yield
+        finally:
+            self._kept_out.remove(kept_out)
+
+    def keeps_out(self, session_id: str) -> bool:
+        """Tell whether a session is being erased."""
+        return any(session_id in one for one in tuple(self._kept_out))
 
     async def tried(
         self,
@@ -65,16 +91,20 @@ class Cache:
             self._leave_alone(error)
             return None
 
-    async def erase(self, session_ids: Sequence[str]) -> bool:
-        """Erase sessions; False where a trace of them may be left."""
+    async def erase(self, session_ids: Sequence[str], *, always: bool) -> bool:
+        """Erase sessions; False where a trace of them may be left.
+
+        Args:
+            always: as in ``tried``.
+        """
         failures = self.failures
-        receipts = [await self._erase(one) for one in session_ids]
+        receipts = [await self._erase(one, always=always) for one in session_ids]
         are_purged = all(one is None or one.purged for one in receipts)
         return are_purged and self.failures == failures
 
-    async def _erase(self, session_id: str) -> Optional[EraseReceipt]:
+    async def _erase(self, session_id: str, *, always: bool) -> Optional[EraseReceipt]:
         return await self.tried(
-            session_id, lambda cache: cache.erase(session_id=session_id), always=True
+            session_id, lambda cache: cache.erase(session_id=session_id), always=always
         )
 
     async def _drop(self, session_id: str) -> None:

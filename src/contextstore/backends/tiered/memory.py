@@ -29,6 +29,7 @@ from typing import (
 from contextstore import messages
 from contextstore._hop import reach
 from contextstore._lifecycle import overrides
+from contextstore.backends import arguments
 from contextstore.backends.base import MemoryBackend, PruneAge
 from contextstore.backends.results import (
     EraseReceipt,
@@ -43,10 +44,16 @@ from contextstore.backends.tiered.blocks import Block, newest
 from contextstore.backends.tiered.cache import Cache
 from contextstore.backends.told import Memory, Telling, Told
 from contextstore.backends.writes import with_options
-from contextstore.errors import ConfigurationError, SessionNotFoundError
+from contextstore.errors import (
+    ConfigurationError,
+    SessionNotFoundError,
+    UnsupportedOperationError,
+)
 from contextstore.messages import Message
 
 T = TypeVar("T")
+
+_PAGE = 200
 
 
 class TieredMemory(MemoryBackend, Telling[Told]):
@@ -285,19 +292,29 @@ class TieredMemory(MemoryBackend, Telling[Told]):
     ) -> EraseReceipt:
         """Delete sessions without a trace, here and there; see MemoryBackend.
 
-        The receipt says ``purged=False`` where the cache could not be reached, or says
-        so itself, as Redis does, which keeps snapshots.
+        Cut short, it leaves no copy of what is gone from the record. The receipt says
+        ``purged=False`` where the cache could not be reached, or says so itself, as
+        Redis does, which keeps snapshots.
         """
-        try:
-            receipt = await self._of_record(
-                self._record.erase(session_id=session_id, where=where)
-            )
-        except SessionNotFoundError:
-            # A call before may have been cut short when only the copy was left.
-            await self._cache.erase([session_id] if session_id else [])
-            raise
-        is_purged = await self._cache.erase(receipt.session_ids)
-        return replace(receipt, purged=receipt.purged and is_purged)
+        arguments.what_to_erase(session_id, where)
+        ids = [session_id] if session_id else await self._ids_of(where)
+        with self._cache.keeping_out(ids):
+            # First, as nothing tells what a record erased that fails half way.
+            was_purged = await self._cache.erase(ids, always=False)
+            try:
+                receipt = await self._of_record(
+                    self._record.erase(session_id=session_id, where=where)
+                )
+            except GeneratorExit:
+                # Nothing can be waited for any more.
+                raise
+            except BaseException:
+                await self._cache.erase(ids, always=True)
+                raise
+            # And again, as loads of other objects may have put copies back.
+            both = dict.fromkeys([*ids, *receipt.session_ids])
+            is_purged = await self._cache.erase(list(both), always=True)
+        return replace(receipt, purged=receipt.purged and was_purged and is_purged)
 
     async def search_text(
         self,
@@ -341,6 +358,22 @@ class TieredMemory(MemoryBackend, Telling[Told]):
         except SessionNotFoundError:
             return None
 
+    async def _ids_of(self, where: Optional[Mapping[str, Any]]) -> List[str]:
+        """Return the ids of the sessions that are meant, as far as the record tells."""
+        ids: List[str] = []
+        cursor: Optional[str] = None
+        while True:
+            try:
+                page = await self.list_sessions(
+                    limit=_PAGE, cursor=cursor, metadata=where
+                )
+            except UnsupportedOperationError:
+                return []
+            ids += [one.session_id for one in page.sessions]
+            cursor = page.cursor
+            if cursor is None:
+                return ids
+
     async def _fill(self, session_id: str, version: int) -> List[Message]:
         """Load from the record, and put into the cache what belongs to one version."""
         loaded = await self._of_record(
@@ -349,6 +382,7 @@ class TieredMemory(MemoryBackend, Telling[Told]):
         if (
             loaded
             and not self._cache.is_down
+            and not self._cache.keeps_out(session_id)
             and await self._version(session_id) == version
         ):
             block = Block(None, version, len(loaded) < self._window)
@@ -356,7 +390,10 @@ class TieredMemory(MemoryBackend, Telling[Told]):
             await self._cache.tried(
                 session_id, lambda cache: cache.save_context(session_id, copies)
             )
-            if await self._version(session_id) != version:
+            if (
+                self._cache.keeps_out(session_id)
+                or await self._version(session_id) != version
+            ):
                 # An erase meanwhile came before the copy, and would leave it there.
                 await self._cache.tried(
                     session_id, lambda cache: cache.delete_session(session_id)

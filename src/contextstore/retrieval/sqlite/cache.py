@@ -95,25 +95,30 @@ class CachedSession:
             return False
         return head < self.head <= newest
 
-    def lacks(self, head: Head) -> Optional[int]:
+    def lacks(self, connection: sqlite3.Connection, head: Head) -> Optional[int]:
         """Count what has to be read to be as new; None if that is everything."""
-        if self.head is None or not head.extends(self.head):
+        if self.head is None or not vector_rows.extends(connection, head, self.head):
             return None
         return head.added - self.head.added
 
     def bring_to(
-        self, connection: sqlite3.Connection, place: VectorPlace, head: Head
+        self,
+        connection: sqlite3.Connection,
+        place: VectorPlace,
+        head: Head,
+        lacking: Optional[int],
     ) -> None:
         """Read what was added, or everything where something was removed or replaced.
+
+        Args:
+            lacking: what ``lacks`` said.
 
         Raises:
             CorruptDataError: a vector is damaged; nothing is held then.
         """
-        after = 0
-        if self.head is not None and head.extends(self.head):
-            after = self.head.added
-        else:
+        if lacking is None:
             self._empty(head.dimension)
+        after = 0 if lacking is None else head.added - lacking
         self.head = None
         rows = _rows_at_once(head.dimension)
         try:

@@ -332,10 +332,11 @@ class SQLiteEmbeddingStore(VectorStore):
             raise TakesLongError
         try:
             if not self._is_of_file(session, session_id, head):
-                lacking = session.lacks(head)
+                lacking = session.lacks(connection, head)
                 if inline and (lacking is None or lacking > _INLINE_ROWS):
                     raise TakesLongError
-                session.bring_to(connection, self._place(session_id), head)
+                place = self._place(session_id)
+                session.bring_to(connection, place, head, lacking)
                 self._cache.settle(key, session)
             return use(session.vectors)
         finally:

@@ -18,8 +18,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from contextstore import _optional
-
 if TYPE_CHECKING:
     from contextstore.testing.faults.crowd import run_crowd, run_first_opens
     from contextstore.testing.faults.damage import run_damage
@@ -61,8 +59,6 @@ _ROOMS = {
 
 def __getattr__(name: str) -> Any:
     # Late, so that a child that is to be killed starts fast.
-    if name == "run_fuzz":
-        _optional.require("hypothesis", "test")
     if name in _ROOMS:
         return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
-
-from contextstore import messages
+from contextstore import _optional, messages
 from contextstore.errors import InvalidInputError
 from contextstore.sync import SyncMemory
 from contextstore.testing.faults.children import open_backend
@@ -19,6 +16,12 @@ from contextstore.testing.faults.report import (
     merged,
     shown,
 )
+
+# Before it is imported, so that the error names the extra.
+_optional.require("hypothesis", "test")
+
+from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 
 _TEXT = st.text(max_size=20) | st.sampled_from(["", "\0", "\ud800", "é", "\U0001f600"])
 _NUMBERS = (

@@ -42,6 +42,7 @@ class Script:
 
 
 READ = Script("read", writes=False)
+ENTRIES = Script("entries", writes=False)
 APPEND = Script("append", writes=True)
 CHANGE = Script("change", writes=True)
 DELETE = Script("delete", writes=True)
