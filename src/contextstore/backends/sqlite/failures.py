@@ -76,6 +76,16 @@ def not_sqlite(location: str) -> CorruptDataError:
     )
 
 
+def in_use_at_fork(location: str) -> UnavailableError:
+    """Return the error for what threads of the parent used while it forked."""
+    return UnavailableError(
+        f"{location} cannot be used in this process: it was forked while its parent "
+        f"was inside a call for longer than a fork waits, or from within one; begin "
+        f"such a process earlier, or by the start method 'spawn' of multiprocessing",
+        location=location,
+    )
+
+
 def refuse_no_numbers(*found: Any) -> None:
     """Refuse what was read where numbers are kept: SQLite keeps anything anywhere.
 

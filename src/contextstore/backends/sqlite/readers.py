@@ -7,6 +7,7 @@ import threading
 from typing import Callable, List, Optional, TypeVar
 
 from contextstore._hop import Worker
+from contextstore.backends.sqlite.at_fork import Visit, inside, leave
 from contextstore.backends.sqlite.connections import MEMORY, open_reader
 from contextstore.backends.sqlite.failures import mapped
 from contextstore.backends.sqlite.process_lock import ProcessLock
@@ -39,9 +40,9 @@ class Readers:
     def version(self) -> Optional[FileVersion]:
         """Return what every commit to the file changes; None where it is not known."""
         # In memory there is one connection, and it does not count its own commits.
-        if self._location == MEMORY or self._writer.connection is None:
+        if self._location == MEMORY:
             return None
-        return self._watch.version()
+        return inside(self._writer, self._version)
 
     def read(
         self, query: Callable[[sqlite3.Connection], T], *, snapshot: bool = False
@@ -55,12 +56,18 @@ class Readers:
         if self._location == MEMORY:
             with self._writer.exclusively() as connection:
                 return query(connection)
-        reader = self._take()
+        visit = Visit(self._writer)
         try:
-            with mapped(self._location):
-                return _in_snapshot(reader, query) if snapshot else query(reader)
+            visit.begin()
+            while self._writer.connection is None:
+                # It makes the tables, and keeps the log in place for the readers.
+                leave(visit)
+                with self._writer.exclusively():
+                    pass
+                visit.begin()
+            return self._read(query, snapshot)
         finally:
-            self._give_back(reader)
+            leave(visit)
 
     async def fetch(
         self, query: Callable[[sqlite3.Connection], T], *, snapshot: bool = False
@@ -73,18 +80,36 @@ class Readers:
     def close(self) -> None:
         """Close the connections that nobody uses now, and each other one after use."""
         self._worker.close()
-        self._watch.close()
         with self._lock:
             self._closed = True
+        self._watch.close()
+        inside(self._writer, self.disconnect)
+
+    def disconnect(self) -> None:
+        """Close the connections that nobody uses now; a call after this opens anew."""
+        self._watch.disconnect()
+        with self._lock:
             idle, self._idle = self._idle, []
         for reader in idle:
             reader.close()
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether a connection is open that nobody uses now."""
+        return bool(self._idle) or self._watch.is_connected
+
+    def _version(self) -> Optional[FileVersion]:
+        return None if self._writer.connection is None else self._watch.version()
+
+    def _read(self, query: Callable[[sqlite3.Connection], T], snapshot: bool) -> T:
+        reader = self._take()
+        try:
+            with mapped(self._location):
+                return _in_snapshot(reader, query) if snapshot else query(reader)
+        finally:
+            self._give_back(reader)
+
     def _take(self) -> sqlite3.Connection:
-        if self._writer.connection is None:
-            # It makes the tables, and keeps the log in place for the readers.
-            with self._writer.exclusively():
-                pass
         with self._lock:
             if self._idle:
                 return self._idle.pop()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import Dict, Optional
 
 from contextstore import _hop
 from contextstore._lifecycle import OfThisProcess
+from contextstore.backends.sqlite import at_fork
 from contextstore.backends.sqlite.connections import MEMORY
 from contextstore.backends.sqlite.engine import Engine
 from contextstore.errors import ClosedError, ConfigurationError
@@ -121,12 +123,29 @@ def _leave(engine: Engine) -> bool:
     return True
 
 
+def _before_fork() -> None:
+    """Close all files that no thread is inside of."""
+    if not at_fork.hold_back():
+        return
+    deadline = time.monotonic() + at_fork.FORK_SECONDS
+    in_use = at_fork.engines_in_use()
+    for engine in list(_users):
+        if not engine.is_used(in_use):
+            engine.disconnect(lambda: time.monotonic() > deadline)
+
+
 def _forget_parent() -> None:
     global _registry_lock
     _registry_lock = threading.RLock()
-    for engine in _users:
-        engine.forget_parent()
+    in_use = at_fork.engines_in_use()
+    at_fork.forget_parent()
+    for engine in list(_users):
+        engine.forget_parent(was_in_use=engine.is_used(in_use))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parent)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=at_fork.let_in,
+        after_in_child=_forget_parent,
+    )

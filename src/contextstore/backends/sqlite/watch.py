@@ -52,10 +52,19 @@ class Watch:
         self._number = next(_connections)
         return self._cursor
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the connection is open."""
+        return self._cursor is not None
+
     def close(self) -> None:
-        """Close the connection; a call after this raises ClosedError."""
+        """Open no connection any more; a call after this raises ClosedError."""
         with self._lock:
             self._closed = True
+
+    def disconnect(self) -> None:
+        """Close the connection; a call after this opens another."""
+        with self._lock:
             cursor, self._cursor = self._cursor, None
         if cursor is not None:
             cursor.connection.close()

@@ -21,12 +21,18 @@ from queue import SimpleQueue
 from typing import Callable, Deque, Generator, List, Optional, TypeVar
 
 from contextstore._hop import Loop, OwnThread, Ticket, call, deliver, running_loop
+from contextstore.backends.sqlite.at_fork import Visit, inside, leave
 from contextstore.backends.sqlite.connections import (
     MEMORY,
     open_writer,
     set_durability,
 )
-from contextstore.backends.sqlite.failures import DRIVER_ERRORS, mapped, translated
+from contextstore.backends.sqlite.failures import (
+    DRIVER_ERRORS,
+    in_use_at_fork,
+    mapped,
+    translated,
+)
 from contextstore.backends.sqlite.group_commit import (
     AnyTicket,
     SyncTicket,
@@ -52,13 +58,16 @@ class Writer:
 
     Args:
         location: the absolute path, or ``:memory:``.
+        was_in_use: whether threads of the parent used it when it forked this process;
+            then nobody can in this one.
 
     Attributes:
         connection: None until the first use opens it.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, *, was_in_use: bool = False) -> None:
         self._location = location
+        self._was_in_use = was_in_use
         self._lock = threading.Lock()
         # The thread that commits; what runs inside must not wait for its own lock.
         self._leader: Optional[int] = None
@@ -90,7 +99,7 @@ class Writer:
         # Who may not take along what waits does not overtake it either.
         if not (alone and self._queue) and self._lock.acquire(blocking=False):
             try:
-                done = self._commit(write, alone=alone)
+                done = inside(self, self._commit, write, alone)
             finally:
                 self._lock.release()
             wake(done)
@@ -130,10 +139,15 @@ class Writer:
     def exclusively(self) -> Generator[sqlite3.Connection, None, None]:
         """Hold the connection, outside any transaction and apart from all processes."""
         self.refuse_from_within()
+        visit = Visit(self)
         with self._lock, mapped(self._location):
-            connection = self._open()
-            with self._process_lock:
-                yield connection
+            try:
+                visit.begin()
+                connection = self._open()
+                with self._process_lock:
+                    yield connection
+            finally:
+                leave(visit)
 
     def require_durability(self, durability: str) -> None:
         """Sync as the strictest of those who share the file asks for."""
@@ -148,15 +162,23 @@ class Writer:
                 left = [write for write in self._queue if write.begin()]
                 self._queue.clear()
                 waiting, self._waiting_for_room = self._waiting_for_room, []
-            if self.connection is not None:
-                with self._process_lock:
-                    self.connection.close()
-            self.connection = None
+            inside(self, self.disconnect)
             self._process_lock.close()
         self._calls.put(False)
         fail(left, self._closed_error())
         wake(left)
         deliver(waiting)
+
+    def disconnect(self, is_pointless: Callable[[], bool] = never) -> None:
+        """Close the connection where no thread is inside; the next use opens another.
+
+        Args:
+            is_pointless: asked while another process writes: whether to give up.
+        """
+        if self.connection is not None:
+            with self._process_lock.held(is_pointless):
+                self.connection.close()
+        self.connection = None
 
     def forget_lock(self) -> None:
         """Let go of the lock file in a forked child.
@@ -173,11 +195,11 @@ class Writer:
                 self._called = False
             while self._queue:
                 with self._lock:
-                    done = self._commit(None)
+                    done = inside(self, self._commit)
                 wake(done)
 
     def _commit(
-        self, own: Optional[SyncTicket], *, alone: bool = False
+        self, own: Optional[SyncTicket] = None, alone: bool = False
     ) -> List[AnyTicket]:
         """Commit a write, and unless it is to be alone what is queued.
 
@@ -233,6 +255,8 @@ class Writer:
         """Return the connection; call it with the lock held."""
         if self._closed:
             raise self._closed_error()
+        if self._was_in_use:
+            raise in_use_at_fork(self._location)
         if self.connection is not None and self.connection.in_transaction:
             self._undo(self.connection)
         if self.connection is None:
