@@ -375,7 +375,6 @@ class TestCodec:
         with pytest.raises(ValueError):
             messages.decode(body)
 
-
     def test_large_bodies_are_not_all_in_memory_at_once(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -146,16 +146,13 @@ def _copy_one_level(container: Any, path: str) -> Any:
     if isinstance(container, list):
         return list(container)
     # A subclass may keep something else than what it shows as its items.
-    if type(container) is dict and _has_plain_keys(container):
-        return dict(container)
+    if type(container) is dict:
+        for key in container:
+            if type(key) is not str or not key.isascii():
+                break
+        else:
+            return dict(container)
     return {_copy_key(key, path): item for key, item in container.items()}
-
-
-def _has_plain_keys(container: Dict[Any, Any]) -> bool:
-    for key in container:
-        if type(key) is not str or not key.isascii():
-            return False
-    return True
 
 
 def _copy_key(key: Any, path: str) -> str:
