@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import json
+import tracemalloc
 from typing import Any, Dict, List, Tuple
 
 import pytest
@@ -73,6 +74,19 @@ class TestPrepare:
             "d": {"a": [1, "user", 1.5]},
             "id": "user",
         }
+
+    def test_of_a_dict_that_shows_other_items_than_it_keeps_these_are_taken(
+        self,
+    ) -> None:
+        class First(Dict[str, Any]):
+            """Give the first of the values that a key has, as forms of the web do."""
+
+            def items(self) -> Any:
+                return [(key, values[0]) for key, values in super().items()]
+
+        given_ = First(content=["a", "b"])
+        given_["metadata"] = [First(c=["d", "e"])]
+        assert messages.prepare([given_]) == [{"content": "a", "metadata": {"c": "d"}}]
 
     @pytest.mark.parametrize("context", [{}, "text", None, 7, iter([]), {"a"}])
     def test_only_a_list_of_messages_is_taken(self, context: Any) -> None:
@@ -360,6 +374,22 @@ class TestCodec:
     def test_only_an_object_is_decoded(self, body: bytes) -> None:
         with pytest.raises(ValueError):
             messages.decode(body)
+
+    def test_large_bodies_are_not_all_in_memory_at_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(messages, "_orjson", lambda: None)
+        kept = [{"content": "x" * 500_000} for _ in range(20)]
+        # Of a text that has it, each character takes four bytes.
+        kept[7]["content"] += "\U0001f600"
+        bodies = list(map(messages.encode, kept))
+        tracemalloc.start()
+        try:
+            assert messages.decode_whole(bodies) == kept
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 20_000_000
 
 
 class TestText:

@@ -145,10 +145,14 @@ def _entries(container: Any) -> Iterable[Tuple[Any, Any]]:
 def _copy_one_level(container: Any, path: str) -> Any:
     if isinstance(container, list):
         return list(container)
-    for key in container:
-        if type(key) is not str or not key.isascii():
-            return {_copy_key(key, path): item for key, item in container.items()}
-    return dict(container)
+    # A subclass may keep something else than what it shows as its items.
+    if type(container) is dict:
+        for key in container:
+            if type(key) is not str or not key.isascii():
+                break
+        else:
+            return dict(container)
+    return {_copy_key(key, path): item for key, item in container.items()}
 
 
 def _copy_key(key: Any, path: str) -> str:
@@ -442,12 +446,17 @@ _first = itemgetter(0)
 _decoder = json.JSONDecoder()
 # As one list they take two thirds of the time, and share the names of their fields.
 _DECODED_AT_ONCE = 64
+# Bytes; a larger body gains nothing, and all would be in memory at once, at up to four
+# times their size: a text takes for each character what its widest one needs.
+_LARGE = 1 << 16
 
 
 def _decode_by_standard(bodies: Sequence[bytes]) -> List[Message]:
     decoded: List[Message] = []
-    for start in range(0, len(bodies), _DECODED_AT_ONCE):
-        part = bodies[start : start + _DECODED_AT_ONCE]
+    has_large = max(map(len, bodies), default=0) > _LARGE
+    at_once = 1 if has_large else _DECODED_AT_ONCE
+    for start in range(0, len(bodies), at_once):
+        part = bodies[start : start + at_once]
         text = (b"[%b]" % b",".join(part)).decode("utf-8")
         # json.loads looks for the encoding and for blanks around: time for nothing.
         values, end = _decoder.raw_decode(text)

@@ -12,8 +12,19 @@ import threading
 import time
 import uuid
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple, Tuple
+from typing import (
+    Any,
+    AsyncGenerator,
+    Callable,
+    Dict,
+    Generator,
+    Iterator,
+    List,
+    NamedTuple,
+    Tuple,
+)
 
 import psycopg
 import pytest
@@ -845,6 +856,141 @@ def test_an_error_of_a_batch_reaches_all_of_it(
     assert [type(one) for one in others] == [MemoryError] * 3
 
 
+@contextlib.asynccontextmanager
+async def going_on(*calls: Callable[[], Any]) -> AsyncGenerator[None, None]:
+    """Repeat calls one after the other, each in a task of its own, all the time."""
+
+    async def repeat(call: Callable[[], Any]) -> None:
+        while True:
+            await call()
+
+    tasks = [asyncio.create_task(repeat(call)) for call in calls]
+    await asyncio.sleep(0.1)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def test_calls_that_share_nothing_hold_up_none_that_do(memory: PostgresMemory) -> None:
+    for number in range(20):
+        memory.sync.save_context(f"s{number}", said("a"))
+
+    async def append_to(session_id: str) -> None:
+        version = (await memory.session_info(session_id)).version
+        bare = [{"content": "b"}]
+        await memory.append_context(session_id, bare, expected_version=version)
+
+    async def work() -> None:
+        loads = [partial(memory.load_context, f"s{n}") for n in range(20)]
+        async with going_on(*loads):
+            await asyncio.wait_for(memory.load_context("s1", 1), 5)
+        writes = [partial(append_to, f"s{n}") for n in range(1, 20)]
+        async with going_on(*writes):
+            await asyncio.wait_for(memory.append_context("s0", said("c")), 5)
+
+    asyncio.run(work())
+    assert ids(memory.sync.load_context("s0")) == ["a", "c"]
+
+
+def test_appends_to_one_session_are_stored_in_the_order_of_the_calls(
+    memory: PostgresMemory,
+) -> None:
+    version = memory.sync.save_context("s", []).version
+    for number in range(9):
+        memory.sync.save_context(f"s{number}", [])
+
+    async def work() -> None:
+        calls = []
+        for number in range(30):
+            expected = version + number if number % 3 == 0 else None
+            calls += [
+                memory.append_context(f"s{number % 9}", said(f"{number}")),
+                memory.append_context(
+                    "s", said(f"{number}"), expected_version=expected
+                ),
+            ]
+        await asyncio.gather(*calls)
+
+    asyncio.run(work())
+    assert ids(memory.sync.load_context("s")) == [str(number) for number in range(30)]
+
+
+def test_a_batch_that_is_cancelled_before_it_begins_leaves_nobody_waiting(
+    memory: PostgresMemory,
+) -> None:
+    names = [f"s{number}" for number in range(20)]
+    for session_id in names:
+        memory.sync.save_context(session_id, [])
+
+    async def work() -> None:
+        calls = [
+            asyncio.create_task(memory.append_context(one, said("a"))) for one in names
+        ]
+        batches = memory._appends.here()._tasks
+        while not batches:
+            await asyncio.sleep(0)
+        # As a program does that shuts down, and then says a last word.
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait(calls, timeout=5)
+        assert all(call.done() for call in calls)
+        last = [memory.append_context(one, said("b")) for one in names]
+        await asyncio.wait_for(asyncio.gather(*last), 5)
+
+    asyncio.run(work())
+    assert {ids(memory.sync.load_context(one))[-1] for one in names} == {"b"}
+
+
+def test_who_is_queued_waits_no_longer_than_a_call_may_take(dsn: str) -> None:
+    memory = PostgresMemory(dsn, partitions=4, timeout=1.0)
+    for session_id in "abcdefg":
+        memory.sync.save_context(session_id, [])
+
+    async def stuck(name: str) -> float:
+        start = time.monotonic()
+        with pytest.raises((BusyError, UnavailableError)):
+            await memory.append_context("a", said(name))
+        return time.monotonic() - start
+
+    async def work() -> List[float]:
+        bare = [{"content": "b"}]
+        later = [partial(memory.append_context, one, bare) for one in "bcdefg"]
+        with locked("a"):
+            calls = [asyncio.create_task(stuck(name)) for name in "1234"]
+            # What comes later shares a statement with them, and may take longer.
+            await asyncio.sleep(0.5)
+            async with going_on(*later):
+                return list(await asyncio.gather(*calls))
+
+    assert max(asyncio.run(work())) < 1.4
+    memory.sync.close()
+
+
+def test_a_lock_that_lasts_too_long_for_the_server_fails_one_of_a_batch(
+    dsn: str,
+) -> None:
+    names = [f"s{number}" for number in range(12)]
+    separator = "&" if "?" in dsn else "?"
+    memory = PostgresMemory(
+        f"{dsn}{separator}options=-c%20lock_timeout%3D200ms", partitions=4
+    )
+    for session_id in names:
+        memory.sync.save_context(session_id, [])
+
+    async def work() -> List[Any]:
+        calls = [memory.append_context(one, said("1")) for one in names]
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    with locked("s5"):
+        found = asyncio.run(work())
+    assert isinstance(found.pop(5), BusyError)
+    assert {one.ids for one in found} == {("1",)}
+    memory.sync.close()
+
+
 # Loads that share a statement.
 
 
@@ -880,6 +1026,27 @@ def test_loads_at_once_share_statements_and_each_gets_its_own(
     # Who is not there has no messages, alone or with others.
     assert found[30:32] == found[62:64] == [[], []]
     assert [len(one) for one in found[64:]] == [*range(30), 29, 29]
+
+
+def test_where_there_is_one_connection_a_statement_carries_all(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: List[int] = []
+    read = loading.LoadTogether.__call__
+
+    async def noted(loads: Any, session: Any) -> Any:
+        shared.append(len(loads.loads))
+        return await read(loads, session)
+
+    monkeypatch.setattr(loading.LoadTogether, "__call__", noted)
+    memory = PostgresMemory(dsn, partitions=4, pool_size=1)
+
+    async def work() -> None:
+        await asyncio.gather(*(memory.load_context(f"s{n}", 1) for n in range(33)))
+
+    asyncio.run(work())
+    memory.sync.close()
+    assert shared == [32]
 
 
 def test_loads_at_once_read_each_one_partition_backwards(

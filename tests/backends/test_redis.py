@@ -93,6 +93,22 @@ async def _appended_and_loaded(memory: RedisMemory) -> None:
     assert len(await memory.load_context("s", 20)) == 20
 
 
+def test_the_first_appends_of_an_object_are_stored_in_the_order_of_the_calls(
+    memory: RedisMemory, name: str
+) -> None:
+    memory.sync.save_context("s", [])
+    ask("SCRIPT", "FLUSH")
+    fresh = RedisMemory(valkey().url, namespace=name)
+
+    async def work() -> None:
+        calls = [fresh.append_context("s", [message(n)]) for n in range(30)]
+        await asyncio.gather(*calls)
+
+    asyncio.run(work())
+    fresh.sync.close()
+    assert memory.sync.load_context("s") == numbered(0, 29)
+
+
 @pytest.mark.parametrize("k", [1, 20, None])
 def test_a_load_that_another_client_comes_between_is_made_again(
     memory: RedisMemory, monkeypatch: pytest.MonkeyPatch, k: Any

@@ -89,8 +89,10 @@ class AppendTogether:
             found = await session.fetch(
                 _TO_ANY if creates else _TO_EXISTING, self._values()
             )
-        except failures.driver().errors.UniqueViolation:
-            # One of them repeats something: each finds out for itself.
+        except failures.driver().Error as error:
+            if not failures.is_of_one(error):
+                raise
+            # One of them repeats something, or is locked: each finds out for itself.
             return [None] * len(self._appends)
         versions = {key: last + changes for key, last, changes in found}
         return [

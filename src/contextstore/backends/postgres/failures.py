@@ -24,6 +24,8 @@ _AWAY_CLASS = "08"
 # Another transaction came first; repeated, the statement sees what it left.
 _OVERTAKEN = ("40001", "40P01")
 _BUSY = ("55P03", "57014")
+# Values, constraints, limits, locks, time, triggers: about one row, it may be.
+_OF_ONE = ("22", "23", "54", *_BUSY, "P0")
 
 # Parts of what libpq says of a server that shows no certificate, or one that is not to
 # be trusted.
@@ -129,6 +131,11 @@ def _is_hopeless(said: str) -> bool:
 def is_overtaken(error: BaseException) -> bool:
     """Tell whether another transaction came first, so that a repeat may succeed."""
     return code_of(error) in _OVERTAKEN
+
+
+def is_of_one(error: BaseException) -> bool:
+    """Tell whether what speaks against a statement may be about one row of many."""
+    return (code_of(error) or "").startswith(_OF_ONE)
 
 
 def is_full(error: BaseException) -> bool:

@@ -9,7 +9,9 @@ it hurts no other.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,6 +27,9 @@ from typing import (
     TypeVar,
 )
 
+from contextstore.backends.postgres import failures
+from contextstore.errors import BusyError
+
 if TYPE_CHECKING:
     from contextstore.backends.postgres.engine import Engine, Session, Work
 
@@ -35,6 +40,9 @@ P = TypeVar("P", bound="Piece[Any]")
 # Seconds after which what is on its way holds up no other sessions: it waits for the
 # lock of a session, or the server is slow.
 _PATIENCE = 0.05
+# Seconds by which who is queued outwaits his time, as the statement itself knows better
+# what was in the way.
+_GRACE = 0.1
 
 
 class Piece(Protocol[R_co]):
@@ -116,18 +124,26 @@ class Turn:
     Args:
         pieces: the calls that it carries.
         when_late: called when it takes long.
+        counts: whether it takes one of the turns. What never waits for one takes none,
+            or those that wait would do so for as long as such calls come.
 
     Attributes:
         keys: the sessions that it writes.
         size: how many calls it carries.
+        counts: as given.
         is_late: whether it took long already.
     """
 
     def __init__(
-        self, pieces: Sequence[Piece[Any]], when_late: Callable[[], None]
+        self,
+        pieces: Sequence[Piece[Any]],
+        when_late: Callable[[], None],
+        *,
+        counts: bool,
     ) -> None:
         self.keys = {piece.writes for piece in pieces}
         self.size = len(pieces)
+        self.counts = counts
         self.is_late = False
         self._when_late = when_late
         loop = asyncio.get_running_loop()
@@ -151,48 +167,81 @@ class Lane(Generic[P, R]):
         pool_size = engine.pool_size
         self._most_turns = (pool_size + 1) // 2 if kind.waits else pool_size
         self._turns: Set[Turn] = set()
+        # Who gave up stays in it until the next batch is taken.
         self._queue: List[Waiting[P, R]] = []
         # A loop holds its tasks weakly.
         self._tasks: Set[asyncio.Future[None]] = set()
 
     async def do(self, piece: P) -> R:
         """Do a call, alone or with others."""
-        shares = piece.shape is not None
         deadline = self._engine.deadline()
-        if shares and (self._is_full() or self._is_busy(piece.writes)):
+        if self._has_to_wait(piece):
             answer = await self._queued(Waiting(piece, deadline))
             if answer is not None:
                 return answer
-        turn = self._begin([piece])
+        turn = self._begin([piece], counts=piece.shape is not None)
         try:
             result: R = await self._engine.do(piece.run, deadline)
             return result
         finally:
             self._end(turn)
 
+    def _has_to_wait(self, piece: P) -> bool:
+        """Tell whether a call is queued: for a turn, or for those of its session."""
+        key = piece.writes
+        if self._is_busy(key):
+            return True
+        if not self._is_full():
+            return False
+        shares = piece.shape is not None
+        return shares or (key is not None and self._is_queued(key))
+
     async def _queued(self, waiting: Waiting[P, R]) -> Optional[R]:
         self._queue.append(waiting)
+        seconds = max(waiting.deadline - time.monotonic(), 0.0) + _GRACE
+        loop = asyncio.get_running_loop()
+        expiry = loop.call_later(seconds, self._expire, waiting)
         try:
             return await waiting.answer
         except asyncio.CancelledError:
-            if waiting.task is None:
-                self._queue.remove(waiting)
-            elif waiting.piece.writes is not None:
+            waiting.answer.cancel()
+            if waiting.task is not None and waiting.piece.writes is not None:
                 # It is on its way: who cancels hears so when the outcome is certain.
                 await asyncio.wait([waiting.task])
             raise
+        finally:
+            expiry.cancel()
+
+    def _expire(self, waiting: Waiting[P, R]) -> None:
+        """Raise an error where somebody waited for as long as his call may take."""
+        location = self._engine.location
+        if waiting.task is not None:
+            # Others of its statement came later, and may take longer.
+            waiting.fail(failures.unavailable(location, "no answer in time"))
+            return
+        waiting.fail(
+            BusyError(
+                f"{location}: calls before this one took all of its time; nothing of "
+                f"it was sent: try again, or raise pool_size",
+                location=location,
+            )
+        )
 
     def _is_full(self) -> bool:
         """Tell whether what comes has to wait: for what is quick, or connections."""
-        quick = sum(not turn.is_late for turn in self._turns)
-        return quick >= self._kind.turns or len(self._turns) >= self._most_turns
+        turns = [turn for turn in self._turns if turn.counts]
+        quick = sum(not turn.is_late for turn in turns)
+        return quick >= self._kind.turns or len(turns) >= self._most_turns
 
     def _is_busy(self, key: Optional[str]) -> bool:
         """Tell whether a session is being written, so that others would wait for it."""
         return key is not None and any(key in turn.keys for turn in self._turns)
 
-    def _begin(self, pieces: Sequence[P]) -> Turn:
-        turn = Turn(pieces, self._send)
+    def _is_queued(self, key: str) -> bool:
+        return any(waiting.piece.writes == key for waiting in self._queue)
+
+    def _begin(self, pieces: Sequence[P], *, counts: bool) -> Turn:
+        turn = Turn(pieces, self._send, counts=counts)
         self._turns.add(turn)
         return turn
 
@@ -207,21 +256,32 @@ class Lane(Generic[P, R]):
             batch = self._next_batch()
             if not batch:
                 return
-            pieces = [waiting.piece for waiting in batch]
-            turn = self._begin(pieces)
-            task = asyncio.ensure_future(self._run(batch, pieces, turn))
+            turn = self._begin([waiting.piece for waiting in batch], counts=True)
+            task = asyncio.ensure_future(self._run(batch))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            # A callback, as a task that is cancelled before it begins runs nothing. It
+            # comes after those who wait were woken: what they call next goes together.
+            task.add_done_callback(partial(self._ended, batch, turn))
             for waiting in batch:
                 waiting.task = task
+
+    def _ended(
+        self, batch: List[Waiting[P, R]], turn: Turn, task: asyncio.Future[None]
+    ) -> None:
+        self._tasks.discard(task)
+        for waiting in batch:
+            # Where the task was cancelled nobody was answered.
+            waiting.answer.cancel()
+        self._end(turn)
 
     def _fair_share(self) -> int:
         """Return how many may go together, so that all turns carry about as many.
 
         Where one takes all, the client has nothing to do until it is back.
         """
-        carried = sum(turn.size for turn in self._turns if not turn.is_late)
-        share = -(-(len(self._queue) + carried) // self._kind.turns)
+        quick = (turn for turn in self._turns if turn.counts and not turn.is_late)
+        together = len(self._queue) + sum(turn.size for turn in quick)
+        share = -(-together // min(self._kind.turns, self._most_turns))
         return min(share, self._kind.most)
 
     def _next_batch(self) -> List[Waiting[P, R]]:
@@ -231,7 +291,12 @@ class Lane(Generic[P, R]):
         rest: List[Waiting[P, R]] = []
         seen: Set[str] = set()
         size = 0
-        for waiting in self._queue:
+        for number, waiting in enumerate(self._queue):
+            if len(batch) >= most:
+                rest += self._queue[number:]
+                break
+            if waiting.answer.done():
+                continue
             piece = waiting.piece
             key = piece.writes
             # None overtakes an older one of its session.
@@ -240,35 +305,36 @@ class Lane(Generic[P, R]):
                 seen.add(key)
             if batch:
                 may = may and piece.shape == batch[0].piece.shape
-                may = may and len(batch) < most
                 may = may and size + piece.size <= self._kind.most_size
             if may:
                 batch.append(waiting)
                 size += piece.size
+                most = most if piece.shape is not None else 1
             else:
                 rest.append(waiting)
         self._queue = rest
         return batch
 
-    async def _run(
-        self, batch: List[Waiting[P, R]], pieces: Sequence[P], turn: Turn
-    ) -> None:
+    async def _run(self, batch: List[Waiting[P, R]]) -> None:
         deadline = max(waiting.deadline for waiting in batch)
         try:
-            answers = await self._engine.do(self._kind.together(pieces), deadline)
+            answers = await self._engine.do(self._work(batch), deadline)
         except Exception as error:
             for waiting in batch:
                 waiting.fail(error)
-        except BaseException:
-            for waiting in batch:
-                waiting.answer.cancel()
-            raise
         else:
             for waiting, answer in zip(batch, answers):
                 waiting.succeed(answer)
-        finally:
-            # After those who wait were woken: what they call next goes together.
-            asyncio.get_running_loop().call_soon(self._end, turn)
+
+    def _work(self, batch: List[Waiting[P, R]]) -> Work[Sequence[Optional[R]]]:
+        pieces = [waiting.piece for waiting in batch]
+        if pieces[0].shape is not None:
+            return self._kind.together(pieces)
+
+        async def alone(session: Session) -> Sequence[Optional[R]]:
+            return [await pieces[0].run(session)]
+
+        return alone
 
 
 class Lanes(Generic[P, R]):

@@ -145,6 +145,11 @@ class Servers(ABC):
 class SingleServer(Servers):
     """Be one server that has everything."""
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        # Nobody is asked, and so the first call is not overtaken while others are.
+        self.refresh(self.generation)
+
     def _discover(self) -> List[Range]:
         return [Range(0, self._address.hosts[0])]
 
