@@ -49,6 +49,7 @@ from contextstore.backends.filters import Filter
 from contextstore.backends.postgres import (
     appending,
     appending_together,
+    connections,
     failures,
     listing,
     loading,
@@ -1285,3 +1286,19 @@ def test_an_id_factory_that_repeats_itself_is_refused(dsn: str) -> None:
     with pytest.raises(ConflictError):
         memory.append_context("s", [{"content": "a"}])
     memory.close()
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_object_that_is_dropped_before_its_loop_is_closed_leaves_nothing(
+    dsn: str,
+) -> None:
+    for _ in range(3):
+        loop = asyncio.new_event_loop()
+        memory = PostgresMemory(dsn, partitions=4)
+        loop.run_until_complete(memory.append_context("s", said("a"), create=True))
+        del memory
+        gc.collect()
+        # Nothing runs in it between the drop and this, as at the end of asyncio.run.
+        loop.close()
+    gc.collect()
+    assert len([one for one in connections._guards if one.is_closed()]) <= 1

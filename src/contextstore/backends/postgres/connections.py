@@ -11,7 +11,16 @@ import asyncio
 import os
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, AsyncGenerator, Awaitable, Callable, Deque, List
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Deque,
+    Dict,
+    List,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -19,6 +28,11 @@ if TYPE_CHECKING:
     Connection = psycopg.AsyncConnection[Any]
 
 Connect = Callable[[], Awaitable["Connection"]]
+
+
+# What waits for the end of a loop lives until then: one that is collected amid that end
+# would have the loop close it, when it runs nothing any more.
+_guards: Dict[asyncio.AbstractEventLoop, List[AsyncGenerator[None, None]]] = {}
 
 
 class Pool:
@@ -40,6 +54,10 @@ class Pool:
     async def open(self) -> None:
         """Have the connections closed when the loop ends, as asyncio.run ends it."""
         await self._guard.__anext__()
+        for ended in [loop for loop in list(_guards) if loop.is_closed()]:
+            _guards.pop(ended, None)
+        loop = asyncio.get_running_loop()
+        _guards.setdefault(loop, []).append(self._guard)
 
     async def take(self, seconds: float) -> Connection:
         """Return a connection that nobody else has; ``give`` it back afterwards.
